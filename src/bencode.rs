@@ -1,0 +1,1 @@
+//! Bounded, iterative bencode (BEP 3).

@@ -1,0 +1,3 @@
+//! The `swarm` program: parses, runs, exits.
+
+fn main() {}

@@ -1,0 +1,77 @@
+//! Every limit and interval of the core, its default and why.
+
+use std::time::Duration;
+
+use crate::ids::PeerId;
+
+/// The knobs of one [`super::Torrent`].
+#[derive(Clone, Debug)]
+pub struct TorrentConfig {
+    /// What we call ourselves.
+    pub peer_id: PeerId,
+    /// The port we accept peers on, told to trackers and peers.
+    pub port: u16,
+    /// Connections at most, both directions together. CLI.md: 80.
+    pub peers_max: usize,
+    /// Dials under way at most. Chosen: a dead address costs 10 s, 30 at a time try 3 a second.
+    pub dials_max: usize,
+    /// Known addresses kept at most (reliability.md §3 row 15).
+    pub candidates_max: usize,
+    /// Pieces in memory at most: being received or verified. The runtime sets it to its buffer
+    /// pool divided by the piece length.
+    pub open_pieces_max: usize,
+    /// Payload bytes per second sent at most.
+    pub upload_limit: Option<u64>,
+    /// Payload bytes per second received at most.
+    pub download_limit: Option<u64>,
+    /// Requests that a peer may have queued with us (`reqq` of BEP 10; reliability.md row 12).
+    pub upload_queue_max: usize,
+    /// Payload bytes handed to one peer's socket and not yet written. Two or three readiness
+    /// rounds of a fast link; also what a cancel cannot take back any more.
+    pub serve_bytes_max: u32,
+    /// Peers unchoked at most by us at a time, the optimistic one included.
+    pub unchoke_slots: usize,
+    /// How often the choker compares rates. BEP 3 says 10 s.
+    pub choke_interval: Duration,
+    /// How long an optimistic unchoke lasts. BEP 3 says 30 s.
+    pub optimistic_interval: Duration,
+    /// A peer that owes us blocks and sent none for this long is snubbing us. Most clients: 60 s.
+    pub snub_after: Duration,
+    /// Outstanding requests per peer at first and at least (performance.md §6.1).
+    pub window_min: u32,
+    /// Outstanding requests per peer at most (performance.md §6.1).
+    pub window_max: u32,
+    /// A connection over which nothing was heard for this long is dead (reliability.md row 19).
+    pub silence_max: Duration,
+    /// A connection over which we said nothing for this long gets a keep-alive (BEP 3).
+    pub keepalive_after: Duration,
+    /// How long a peer that sent corrupt data stays banned (reliability.md row 17).
+    pub ban: Duration,
+}
+
+impl TorrentConfig {
+    /// The defaults for a program that calls itself `peer_id` and listens on `port`.
+    pub fn new(peer_id: PeerId, port: u16) -> Self {
+        Self {
+            peer_id,
+            port,
+            peers_max: 80,
+            dials_max: 30,
+            candidates_max: 3_000,
+            open_pieces_max: 64,
+            upload_limit: None,
+            download_limit: None,
+            upload_queue_max: 2_000,
+            serve_bytes_max: 1 << 20,
+            unchoke_slots: 8,
+            choke_interval: Duration::from_secs(10),
+            optimistic_interval: Duration::from_secs(30),
+            snub_after: Duration::from_secs(30),
+            window_min: 64,
+            window_max: 2_048,
+            silence_max: Duration::from_secs(150),
+            keepalive_after: Duration::from_secs(100),
+            ban: Duration::from_secs(3_600),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What peers say to each other: BEP 3, 6 and 10 messages as bytes and as values.
+//!
+//! Pure: it checks lengths and shapes, never whether a piece exists or a peer may say this now.
+
+pub mod message;
+
+pub use message::{BlockRequest, Handshake, Message, Reserved};
