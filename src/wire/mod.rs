@@ -2,6 +2,8 @@
 //!
 //! Pure: it checks lengths and shapes, never whether a piece exists or a peer may say this now.
 
+pub mod codec;
 pub mod message;
 
+pub use codec::{DecodeError, Decoder, HANDSHAKE_LEN};
 pub use message::{BlockRequest, Handshake, Message, Reserved};
