@@ -2,10 +2,18 @@
 //!
 //! Pure: sockets and retries over time belong to `runtime` and `torrent::announcer`.
 
+pub mod compact;
+pub mod http;
+pub mod udp;
+pub mod url;
+
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::ids::{InfoHash, PeerId};
+
+pub use url::{TrackerUrl, redacted};
 
 /// Why an announce is made (BEP 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,4 +88,21 @@ pub enum AnnounceFailure {
     /// The URL is not one that we can ask.
     #[error("cannot be asked: {0}")]
     BadUrl(String),
+}
+
+/// How often a tracker may want to be asked, in seconds: 30 s to 6 h (reliability.md §3 row 20).
+const INTERVAL_SECS: RangeInclusive<u64> = 30..=6 * 3_600;
+
+/// The longest text taken over from a tracker, in characters (reliability.md §3 row 27).
+const TEXT_CHARS_MAX: usize = 256;
+
+fn clamp_interval(secs: u64) -> Duration {
+    Duration::from_secs(secs.clamp(*INTERVAL_SECS.start(), *INTERVAL_SECS.end()))
+}
+
+/// Text of a tracker, cut to a length that can be shown; control characters are still in it.
+fn shortened(text: &[u8]) -> String {
+    // No character is longer than four bytes, so what is cut off here could not be shown anyway.
+    let start = &text[..text.len().min(4 * TEXT_CHARS_MAX)];
+    String::from_utf8_lossy(start).chars().take(TEXT_CHARS_MAX).collect()
 }

@@ -3,7 +3,11 @@
 //! Pure: it checks lengths and shapes, never whether a piece exists or a peer may say this now.
 
 pub mod codec;
+pub mod extended;
+pub mod fast;
 pub mod message;
 
 pub use codec::{DecodeError, Decoder, HANDSHAKE_LEN};
+pub use extended::ExtendedHandshake;
+pub use fast::allowed_fast;
 pub use message::{BlockRequest, Handshake, Message, Reserved};

@@ -1,5 +1,4 @@
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 
 use proptest::prelude::*;
 use rand::rngs::ChaCha8Rng;
@@ -261,84 +260,4 @@ fn no_noise_panics() {
         }
         let _verdict = decode_split(&mut Decoder::new(PIECE_COUNT), &stream, &[17]);
     }
-}
-
-fn corpus(folders: &[&str]) -> Vec<(PathBuf, Vec<u8>)> {
-    let root = std::env::var_os("SWARM_CORPUS")
-        .map_or_else(|| PathBuf::from("../shared/corpus"), PathBuf::from);
-    let files: Vec<_> = folders
-        .iter()
-        .filter_map(|folder| std::fs::read_dir(root.join(folder)).ok())
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter_map(|path| Some((path.clone(), std::fs::read(path).ok()?)))
-        .collect();
-    if files.is_empty() {
-        assert!(
-            std::env::var("CI").is_err(),
-            "no corpus at {}",
-            root.display()
-        );
-        let note = format!(
-            "SKIPPED: no corpus at {}; set SWARM_CORPUS\n",
-            root.display()
-        );
-        std::io::Write::write_all(&mut std::io::stderr(), note.as_bytes()).expect("stderr");
-    }
-    files
-}
-
-#[test]
-fn every_seed_of_other_projects_gets_a_verdict_however_it_is_split() {
-    for (path, bytes) in corpus(&[
-        "libtorrent-fuzz-seeds/peer_conn_wire",
-        "libtorrent-fuzz-seeds/peer_conn",
-        "anacrolix/peer_protocol/fuzz-raw/FuzzDecoder",
-    ]) {
-        let whole = decode_split(&mut Decoder::new(PIECE_COUNT), &bytes, &[usize::MAX]);
-        let bytewise = decode_split(&mut Decoder::new(PIECE_COUNT), &bytes, &[1]);
-        assert_eq!(whole, bytewise, "{}", path.display());
-    }
-}
-
-#[test]
-fn seeds_with_a_wrong_fixed_length_are_refused() {
-    let wrong = [
-        "choke_extra",
-        "have_short",
-        "have_long",
-        "request_short",
-        "cancel_short",
-    ];
-    let more = [
-        "piece_short",
-        "dht_port_short",
-        "dht_port_long",
-        "have_all_extra",
-    ];
-    let seeds = corpus(&["libtorrent-fuzz-seeds/peer_conn_wire"]);
-    let mut refused = 0;
-    for (path, bytes) in &seeds {
-        let name = path
-            .file_name()
-            .expect("has one")
-            .to_string_lossy()
-            .into_owned();
-        if wrong
-            .iter()
-            .chain(&more)
-            .any(|prefix| name.starts_with(prefix))
-        {
-            let verdict = decode_split(&mut Decoder::new(PIECE_COUNT), bytes, &[usize::MAX]);
-            refused += 1;
-            assert!(
-                matches!(verdict, Err(DecodeError::Length { .. })),
-                "{name}: {verdict:?}"
-            );
-        }
-    }
-    assert!(
-        seeds.is_empty() || refused > 15,
-        "only {refused} seeds matched"
-    );
 }
