@@ -59,7 +59,9 @@ mod tests {
 
     #[test]
     fn peers_are_unpacked_and_those_without_a_port_left_out() {
-        let packed = [127, 0, 0, 1, 0x1a, 0xe1, 10, 0, 0, 1, 0, 0, 10, 0, 0, 2, 0, 1];
+        let packed = [
+            127, 0, 0, 1, 0x1a, 0xe1, 10, 0, 0, 1, 0, 0, 10, 0, 0, 2, 0, 1,
+        ];
         let want: Vec<SocketAddr> = ["127.0.0.1:6881", "10.0.0.2:1"]
             .iter()
             .map(|addr| addr.parse().expect("valid"))
@@ -70,7 +72,10 @@ mod tests {
 
     #[test]
     fn an_ipv4_address_in_ipv6_clothes_is_told_as_what_it_is() {
-        let mut packed = Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped().octets().to_vec();
+        let mut packed = Ipv4Addr::new(10, 0, 0, 1)
+            .to_ipv6_mapped()
+            .octets()
+            .to_vec();
         packed.extend([0x1a, 0xe1]);
         let want: SocketAddr = "10.0.0.1:6881".parse().expect("valid");
         assert_eq!(peers(&packed, Family::V6), [want]);
@@ -78,6 +83,6 @@ mod tests {
 
     #[test]
     fn a_list_without_end_yields_a_bounded_number() {
-        assert_eq!(peers(&[1; 6 * 5_000], Family::V4).len(), PEERS_MAX);
+        assert_eq!(peers(&vec![1; 6 * 5_000], Family::V4).len(), PEERS_MAX);
     }
 }

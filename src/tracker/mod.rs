@@ -104,5 +104,8 @@ fn clamp_interval(secs: u64) -> Duration {
 fn shortened(text: &[u8]) -> String {
     // No character is longer than four bytes, so what is cut off here could not be shown anyway.
     let start = &text[..text.len().min(4 * TEXT_CHARS_MAX)];
-    String::from_utf8_lossy(start).chars().take(TEXT_CHARS_MAX).collect()
+    String::from_utf8_lossy(start)
+        .chars()
+        .take(TEXT_CHARS_MAX)
+        .collect()
 }

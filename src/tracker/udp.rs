@@ -29,7 +29,7 @@ const CONNECT: u32 = 0;
 const ANNOUNCE: u32 = 1;
 const ERROR: u32 = 3;
 
-/// Options of BEP 41.
+/// The option of BEP 41 that carries path and query.
 const URL_DATA: u8 = 2;
 
 /// How long to wait for an answer to the `attempt`th try (from 0), with `left` until the deadline.
@@ -78,13 +78,19 @@ pub fn announce(
     out.put_u32(request.key);
     out.put_u32(request.num_want);
     out.put_u16(request.port);
-    if target != "/" {
-        for part in target.as_bytes().chunks(255) {
-            out.put_slice(&[URL_DATA, part.len() as u8]);
-            out.put_slice(part);
-        }
-    }
+    put_url_data(&mut out, target);
     out
+}
+
+fn put_url_data(out: &mut Vec<u8>, target: &str) {
+    if target == "/" {
+        return;
+    }
+    for part in target.as_bytes().chunks(usize::from(u8::MAX)) {
+        let len = u8::try_from(part.len()).expect("the parts are at most that long");
+        out.put_slice(&[URL_DATA, len]);
+        out.put_slice(part);
+    }
 }
 
 /// The connection id in the answer to [`connect`]; `None` if the packet is none of ours.

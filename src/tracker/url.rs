@@ -133,11 +133,6 @@ impl TrackerUrl {
             ..self.clone()
         }
     }
-
-    /// The URL in full, passkey included: for the tracker, never for a screen.
-    pub(crate) fn reveal(&self) -> String {
-        format!("{}://{}{}", self.scheme, self.authority(), self.target)
-    }
 }
 
 impl fmt::Display for TrackerUrl {
@@ -149,7 +144,11 @@ impl fmt::Display for TrackerUrl {
             None => (self.target.as_str(), ""),
         };
         for segment in path.split('/').skip(1) {
-            let shown = if is_plain_word(segment) { segment } else { "…" };
+            let shown = if is_plain_word(segment) {
+                segment
+            } else {
+                "…"
+            };
             write!(f, "/{shown}")?;
         }
         f.write_str(query)
@@ -207,9 +206,8 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), AnnounceFailure> {
     let (host, port) = authority.split_at(after_brackets + colon);
     let digits = &port[1..];
     match digits.parse() {
-        Ok(1..) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-            Ok((host, digits.parse().ok()))
-        }
+        // `parse` would take a plus sign.
+        Ok(port @ 1..) if !digits.starts_with('+') => Ok((host, Some(port))),
         _ => Err(bad("the port is not a number from 1 to 65535")),
     }
 }
@@ -264,13 +262,20 @@ mod tests {
         TrackerUrl::parse(url).expect("a good URL")
     }
 
+    fn reveal(url: &TrackerUrl) -> String {
+        format!("{}://{}{}", url.scheme(), url.authority(), url.target())
+    }
+
     #[test]
     fn parts_are_found_and_defaults_filled_in() {
         let url = parse("HTTP://Example.COM/announce?a=b#c");
         assert_eq!(url.scheme(), Scheme::Http);
         assert_eq!(url.host(), &Host::Name("example.com".to_owned()));
         assert_eq!((url.port(), url.target()), (80, "/announce?a=b"));
-        assert_eq!(parse("https://example.com").reveal(), "https://example.com/");
+        assert_eq!(
+            reveal(&parse("https://example.com")),
+            "https://example.com/"
+        );
         assert_eq!(parse("http://h?x").target(), "/?x");
         assert_eq!(parse("http://[::1]:42/a").authority(), "[::1]:42");
         assert_eq!(parse("http://h/\u{e9}").target(), "/%C3%A9");
@@ -303,8 +308,14 @@ mod tests {
         for (url, shown) in [
             ("http://h/announce", "http://h/announce"),
             ("http://h/0123abcd/announce", "http://h/…/announce"),
-            ("https://h:8443/announce.php?passkey=x", "https://h:8443/announce.php?…"),
-            ("http://h/abcdefabcdefabcdef/announce", "http://h/…/announce"),
+            (
+                "https://h:8443/announce.php?passkey=x",
+                "https://h:8443/announce.php?…",
+            ),
+            (
+                "http://h/abcdefabcdefabcdef/announce",
+                "http://h/…/announce",
+            ),
             ("http://h:x/secret", "http://…"),
             ("mailto:secret", "…"),
         ] {
@@ -321,7 +332,7 @@ mod tests {
             ("//other/b", "https://other/b"),
             ("http://other/b", "http://other/b"),
         ] {
-            assert_eq!(from.join(location).expect("good").reveal(), target);
+            assert_eq!(reveal(&from.join(location).expect("good")), target);
         }
         assert!(from.join("b").is_err());
         assert!(from.join("gopher://h/").is_err());
