@@ -338,6 +338,20 @@ pub enum Notice {
     },
     /// A verified piece could not be written; downloading pauses until space is back.
     DiskFault(DiskFault),
+    /// Data that was verified cannot be read any more as it was; its pieces are checked again.
+    DataDamaged {
+        /// What the storage says, naming the file (unescaped).
+        message: String,
+        /// How many pieces are withdrawn meanwhile.
+        pieces: u32,
+    },
+    /// The name of a peer given by the user cannot be resolved; it is tried again.
+    PeerUnresolved {
+        /// `host:port` as given.
+        peer: String,
+        /// Why.
+        message: String,
+    },
     /// The goodbyes to trackers are out: the session may end.
     Stopped,
 }
