@@ -1,1 +1,26 @@
-//! The runtime module.
+//! The edge: sockets, threads and the clock around the pure core.
+//!
+//! [`session`] starts a network thread and some disk threads. On the network thread the driver
+//! feeds the core and performs its actions; `listener` and `dial` make connections, each a task of
+//! its own. Payload goes socket → piece buffer → disk worker → file, and file → socket; the core
+//! sees coordinates only.
+
+mod buffers;
+pub mod clock;
+mod connection;
+mod dial;
+mod disk;
+mod driver;
+mod hub;
+mod link;
+mod listener;
+mod network;
+pub mod notices;
+mod outbox;
+mod receive;
+pub mod session;
+mod upkeep;
+
+pub use clock::Clock;
+pub use notices::NextNotice;
+pub use session::{Session, SessionConfig, SessionError};

@@ -343,7 +343,7 @@ pub enum Notice {
         /// What the storage says, naming the file (unescaped).
         message: String,
         /// How many pieces are withdrawn meanwhile.
-        pieces: u32,
+        pieces: usize,
     },
     /// The name of a peer given by the user cannot be resolved; it is tried again.
     PeerUnresolved {

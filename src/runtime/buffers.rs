@@ -1,0 +1,293 @@
+//! Where payload lives between socket and disk: one buffer per open piece.
+//!
+//! A block is written by one connection at a time: whoever claims it first. Invariant: a slot goes
+//! `Empty → Claimed → Filled` (or back to `Empty` when its claimer dies), and a piece leaves only
+//! with every slot filled. Padding (BEP 47) is filled with zeros from the start. Pieces that do not
+//! fit into memory are kept in an anonymous file.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::layout::{Block, Layout, PieceIndex};
+use crate::torrent::event::DiskFault;
+
+/// The bytes of one piece.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// In a buffer of the pool, which may be longer than the piece.
+    Memory(Vec<u8>),
+    /// In an anonymous file of its own, from its first byte on.
+    Spilled(File),
+}
+
+/// All open pieces of a session. Its owner is the network thread.
+#[derive(Debug)]
+pub(super) struct PieceBuffers {
+    layout: Layout,
+    padding: Vec<Range<u64>>,
+    open: BTreeMap<PieceIndex, OpenPiece>,
+    pool: Pool,
+    spill_dir: PathBuf,
+}
+
+#[derive(Debug)]
+struct OpenPiece {
+    body: Body,
+    slots: Vec<Slot>,
+    missing: usize,
+    fault: Option<DiskFault>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    Empty,
+    Claimed,
+    Filled,
+}
+
+/// Whether a block is the caller's to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// It is: write all of it, then `fill`, or else `release`.
+    Granted,
+    /// Nobody needs it, or somebody else is writing it.
+    Refused,
+}
+
+/// Why a piece cannot be handed to the disk.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotReady {
+    /// It is not open, or a block is missing.
+    Incomplete,
+    /// It could not be kept.
+    Fault(DiskFault),
+}
+
+impl PieceBuffers {
+    /// No open pieces; those for which `pool` has no buffer go to anonymous files in `spill_dir`.
+    /// `padding` ascends.
+    pub(super) fn new(
+        layout: Layout,
+        padding: Vec<Range<u64>>,
+        pool: Pool,
+        spill_dir: PathBuf,
+    ) -> Self {
+        Self {
+            layout,
+            padding,
+            open: BTreeMap::new(),
+            pool,
+            spill_dir,
+        }
+    }
+
+    /// Makes room for the piece, unless it is open already.
+    pub(super) fn open(&mut self, piece: PieceIndex) {
+        if self.open.contains_key(&piece) {
+            return;
+        }
+        let slots: Vec<Slot> = self
+            .layout
+            .blocks(piece)
+            .map(|b| self.first_slot(b))
+            .collect();
+        let (body, fault) = self.reserve(piece);
+        let opened = OpenPiece {
+            missing: slots.iter().filter(|&&slot| slot != Slot::Filled).count(),
+            slots,
+            body,
+            fault,
+        };
+        self.open.insert(piece, opened);
+    }
+
+    /// Reserves the block for the caller alone.
+    pub(super) fn claim(&mut self, block: Block) -> Claim {
+        match self.slot(block) {
+            Some(slot @ Slot::Empty) => {
+                *slot = Slot::Claimed;
+                Claim::Granted
+            }
+            _ => Claim::Refused,
+        }
+    }
+
+    /// Writes a part of a block that the caller has claimed, `offset` bytes from its start.
+    pub(super) fn write(&mut self, block: Block, offset: usize, bytes: &[u8]) {
+        assert!(
+            offset + bytes.len() <= block.len() as usize,
+            "a block is written within its bounds"
+        );
+        if let Some(piece) = self.open.get_mut(&block.piece()) {
+            piece.write(block.begin() as usize + offset, bytes);
+        }
+    }
+
+    /// The claimed block is complete.
+    pub(super) fn fill(&mut self, block: Block) {
+        let Some(slot @ Slot::Claimed) = self.slot(block) else {
+            return;
+        };
+        *slot = Slot::Filled;
+        if let Some(piece) = self.open.get_mut(&block.piece()) {
+            piece.missing -= 1;
+        }
+    }
+
+    /// The claimed block will not be completed.
+    pub(super) fn release(&mut self, block: Block) {
+        if let Some(slot @ Slot::Claimed) = self.slot(block) {
+            *slot = Slot::Empty;
+        }
+    }
+
+    /// Takes a complete piece out, whose buffer then comes back through the pool. A piece that is
+    /// not complete is lost.
+    pub(super) fn take(&mut self, piece: PieceIndex) -> Result<Body, NotReady> {
+        let opened = self.open.remove(&piece).ok_or(NotReady::Incomplete)?;
+        let refusal = match opened.fault {
+            None if opened.missing == 0 => return Ok(opened.body),
+            None => NotReady::Incomplete,
+            Some(fault) => NotReady::Fault(fault),
+        };
+        if let Body::Memory(buffer) = opened.body {
+            self.pool.give(buffer);
+        }
+        Err(refusal)
+    }
+
+    /// A body for the piece, zeros where it has padding.
+    fn reserve(&self, piece: PieceIndex) -> (Body, Option<DiskFault>) {
+        if let Some(mut buffer) = self.pool.take() {
+            for zeros in self.padding_in(piece) {
+                buffer[zeros].fill(0);
+            }
+            return (Body::Memory(buffer), None);
+        }
+        let len = u64::from(self.layout.piece_len(piece));
+        let spilled = tempfile::tempfile_in(&self.spill_dir)
+            .and_then(|file| file.set_len(len).map(|()| Body::Spilled(file)));
+        match spilled {
+            Ok(body) => (body, None),
+            Err(error) => (Body::Memory(Vec::new()), Some(fault(&error))),
+        }
+    }
+
+    /// The slot of a block of an open piece; `None` for ranges that are not one of its blocks.
+    fn slot(&mut self, block: Block) -> Option<&mut Slot> {
+        let number = block.number()?;
+        if self.layout.nth_block(block.piece(), number) != Some(block) {
+            return None;
+        }
+        let piece = self.open.get_mut(&block.piece())?;
+        piece.slots.get_mut(number as usize)
+    }
+
+    /// Filled for a block that is padding throughout, else empty.
+    fn first_slot(&self, block: Block) -> Slot {
+        let start = self.layout.block_offset(block);
+        let end = start + u64::from(block.len());
+        match self.padding_from(start).next() {
+            Some(zeros) if zeros.start <= start && end <= zeros.end => Slot::Filled,
+            _ => Slot::Empty,
+        }
+    }
+
+    /// Padding ranges that end after `offset`, ascending.
+    fn padding_from(&self, offset: u64) -> impl Iterator<Item = &Range<u64>> {
+        let first = self.padding.partition_point(|zeros| zeros.end <= offset);
+        self.padding[first..].iter()
+    }
+
+    /// The ranges of the piece that are padding.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a piece is shorter than 4 GiB"
+    )]
+    fn padding_in(&self, piece: PieceIndex) -> impl Iterator<Item = Range<usize>> {
+        let start = self.layout.piece_offset(piece);
+        let end = start + u64::from(self.layout.piece_len(piece));
+        self.padding_from(start)
+            .take_while(move |zeros| zeros.start < end)
+            .map(move |zeros| zeros.start.max(start) - start..zeros.end.min(end) - start)
+            .map(|zeros| zeros.start as usize..zeros.end as usize)
+    }
+}
+
+impl OpenPiece {
+    fn write(&mut self, start: usize, bytes: &[u8]) {
+        if self.fault.is_some() {
+            return;
+        }
+        match &mut self.body {
+            Body::Memory(buffer) => buffer[start..start + bytes.len()].copy_from_slice(bytes),
+            Body::Spilled(file) => {
+                self.fault = file
+                    .write_all_at(bytes, start as u64)
+                    .err()
+                    .map(|error| fault(&error));
+            }
+        }
+    }
+}
+
+fn fault(error: &io::Error) -> DiskFault {
+    let text = format!("cannot keep a piece in a temporary file: {error}");
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskFault::NoSpace(text),
+        _ => DiskFault::Other(text),
+    }
+}
+
+/// The buffers of a session that nobody uses.
+///
+/// Shared and locked because disk workers give back what the network thread takes; once per piece,
+/// not per block. Last in, first out, so that the buffer taken is the one still in the cache.
+#[derive(Clone, Debug)]
+pub(super) struct Pool {
+    buffers: Arc<Mutex<Vec<Vec<u8>>>>,
+    buffer_len: usize,
+}
+
+impl Pool {
+    /// `count` buffers of `buffer_len` bytes, each allocated when it is first taken.
+    pub(super) fn new(count: usize, buffer_len: usize) -> Self {
+        Self {
+            buffers: Arc::new(Mutex::new(vec![Vec::new(); count])),
+            buffer_len,
+        }
+    }
+
+    /// A buffer with anything in it, if one is left.
+    pub(super) fn take(&self) -> Option<Vec<u8>> {
+        let buffer = self.lock().pop()?;
+        Some(if buffer.len() == self.buffer_len {
+            buffer
+        } else {
+            vec![0; self.buffer_len]
+        })
+    }
+
+    /// Puts a buffer back that was taken.
+    pub(super) fn give(&self, buffer: Vec<u8>) {
+        self.lock().push(buffer);
+    }
+
+    /// Gives the memory of unused buffers back to the system; they can still be taken.
+    pub(super) fn shrink(&self) {
+        self.lock().fill(Vec::new());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        // No holder can panic half way through a change.
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+use std::os::unix::fs::FileExt;
+
+use super::*;
+use crate::layout::BLOCK_LEN;
+
+const PIECE_LEN: u32 = 4 * BLOCK_LEN;
+
+fn layout() -> Layout {
+    // Three full pieces and one of a block and a half.
+    Layout::new(
+        u64::from(3 * PIECE_LEN + BLOCK_LEN + BLOCK_LEN / 2),
+        PIECE_LEN,
+    )
+    .unwrap()
+}
+
+fn buffers(pool_count: usize, padding: Vec<Range<u64>>) -> PieceBuffers {
+    let pool = Pool::new(pool_count, PIECE_LEN as usize);
+    PieceBuffers::new(layout(), padding, pool, std::env::temp_dir())
+}
+
+fn piece(index: u32) -> PieceIndex {
+    layout().piece(index).unwrap()
+}
+
+fn fill_with(buffers: &mut PieceBuffers, block: Block, byte: u8) {
+    assert_eq!(buffers.claim(block), Claim::Granted);
+    let bytes = vec![byte; block.len() as usize];
+    let (head, tail) = bytes.split_at(bytes.len() / 3);
+    buffers.write(block, 0, head);
+    buffers.write(block, head.len(), tail);
+    buffers.fill(block);
+}
+
+fn content(body: Body, piece: PieceIndex) -> Vec<u8> {
+    let len = layout().piece_len(piece) as usize;
+    match body {
+        Body::Memory(buffer) => buffer[..len].to_vec(),
+        Body::Spilled(file) => {
+            let mut bytes = vec![0; len];
+            file.read_exact_at(&mut bytes, 0).unwrap();
+            bytes
+        }
+    }
+}
+
+/// Fills every block of the piece with its number and takes the piece.
+fn complete(buffers: &mut PieceBuffers, piece: PieceIndex) -> Body {
+    buffers.open(piece);
+    for (number, block) in (1u8..).zip(layout().blocks(piece)) {
+        fill_with(buffers, block, number);
+    }
+    buffers.take(piece).expect("every block is filled")
+}
+
+#[test]
+fn a_block_is_claimed_by_one_connection_at_a_time() {
+    let mut buffers = buffers(2, Vec::new());
+    let block = layout().nth_block(piece(0), 1).unwrap();
+    assert_eq!(
+        buffers.claim(block),
+        Claim::Refused,
+        "its piece is not open"
+    );
+    buffers.open(piece(0));
+    assert_eq!(buffers.claim(block), Claim::Granted);
+    assert_eq!(buffers.claim(block), Claim::Refused);
+    buffers.release(block);
+    fill_with(&mut buffers, block, 7);
+    assert_eq!(buffers.claim(block), Claim::Refused, "it is filled");
+}
+
+#[test]
+fn a_range_that_is_no_block_cannot_be_claimed() {
+    let mut buffers = buffers(2, Vec::new());
+    buffers.open(piece(0));
+    let layout = layout();
+    for (begin, len) in [(0, BLOCK_LEN - 1), (1, BLOCK_LEN), (0, 2 * BLOCK_LEN)] {
+        let range = layout.block(0, begin, len).unwrap();
+        assert_eq!(buffers.claim(range), Claim::Refused);
+    }
+}
+
+#[test]
+fn a_piece_comes_out_with_what_was_written() {
+    let mut buffers = buffers(2, Vec::new());
+    let last = piece(3);
+    let body = complete(&mut buffers, last);
+    let bytes = content(body, last);
+    let (first, second) = bytes.split_at(BLOCK_LEN as usize);
+    assert!(first.iter().all(|&byte| byte == 1));
+    assert!(second.iter().all(|&byte| byte == 2));
+    assert_eq!(second.len(), BLOCK_LEN as usize / 2);
+}
+
+#[test]
+fn an_incomplete_piece_does_not_come_out() {
+    let mut buffers = buffers(1, Vec::new());
+    assert_eq!(buffers.take(piece(0)).unwrap_err(), NotReady::Incomplete);
+    buffers.open(piece(0));
+    assert_eq!(buffers.take(piece(0)).unwrap_err(), NotReady::Incomplete);
+    assert!(buffers.pool.take().is_some(), "its buffer is free again");
+}
+
+#[test]
+fn padding_is_zero_and_needs_no_peer() {
+    let block_len = u64::from(BLOCK_LEN);
+    // All of block 1, and the second half of block 2, of piece 1.
+    let start = u64::from(PIECE_LEN) + block_len;
+    let zeros = vec![
+        start..start + block_len,
+        start + block_len + block_len / 2..start + 2 * block_len,
+    ];
+    let mut buffers = buffers(1, zeros);
+    let mut dirty = buffers.pool.take().unwrap();
+    dirty.fill(0xee);
+    buffers.pool.give(dirty);
+
+    buffers.open(piece(1));
+    let blocks: Vec<Block> = layout().blocks(piece(1)).collect();
+    assert_eq!(buffers.claim(blocks[1]), Claim::Refused);
+    for (byte, number) in [(1, 0), (3, 2), (4, 3)] {
+        fill_with(&mut buffers, blocks[number], byte);
+    }
+    let bytes = content(buffers.take(piece(1)).unwrap(), piece(1));
+    assert!(bytes[blocks[1].range()].iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn pieces_beyond_the_pool_are_kept_in_files() {
+    let mut buffers = buffers(1, Vec::new());
+    buffers.open(piece(0));
+    let body = complete(&mut buffers, piece(1));
+    assert!(matches!(body, Body::Spilled(_)));
+    let bytes = content(body, piece(1));
+    for (number, block) in (1u8..).zip(layout().blocks(piece(1))) {
+        assert!(bytes[block.range()].iter().all(|&byte| byte == number));
+    }
+}
+
+#[test]
+fn a_piece_that_cannot_be_kept_is_a_disk_fault() {
+    let pool = Pool::new(0, PIECE_LEN as usize);
+    let nowhere = PathBuf::from("/proc/self/no such directory");
+    let mut buffers = PieceBuffers::new(layout(), Vec::new(), pool, nowhere);
+    buffers.open(piece(3));
+    for block in layout().blocks(piece(3)) {
+        fill_with(&mut buffers, block, 1);
+    }
+    assert!(matches!(buffers.take(piece(3)), Err(NotReady::Fault(_))));
+}
+
+#[test]
+fn a_buffer_taken_twice_is_the_one_given_last() {
+    let pool = Pool::new(2, 8);
+    let (first, mut second) = (pool.take().unwrap(), pool.take().unwrap());
+    assert!(pool.take().is_none());
+    second.fill(9);
+    pool.give(first);
+    pool.give(second);
+    assert_eq!(pool.take().unwrap(), [9; 8]);
+    pool.shrink();
+    assert_eq!(pool.take().unwrap(), [0; 8]);
+}

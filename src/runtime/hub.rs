@@ -1,0 +1,62 @@
+//! What all local tasks of a session's network thread share.
+//!
+//! Everything here lives on one thread; its cells are never borrowed across an await.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use bytes::BytesMut;
+use tokio::sync::mpsc;
+
+use super::buffers::PieceBuffers;
+use super::disk::DiskQueue;
+use super::link::Link;
+use crate::layout::Layout;
+use crate::torrent::Event;
+use crate::torrent::event::PeerKey;
+use crate::wire::Handshake;
+
+/// The common ground of driver, connections, listener and dials.
+#[derive(Debug)]
+pub(super) struct Hub {
+    /// What we say first to every peer.
+    pub(super) ours: Handshake,
+    pub(super) layout: Layout,
+    /// To the driver. Tasks wait when it is full; the driver never waits for a task.
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) disk: DiskQueue,
+    pub(super) buffers: RefCell<PieceBuffers>,
+    /// What a socket is read into, one after the other: it stays in the processor's cache.
+    pub(super) staging: RefCell<BytesMut>,
+    /// Connections that the core knows of, or will when it gets to their `Connected`.
+    pub(super) links: RefCell<BTreeMap<PeerKey, Rc<Link>>>,
+    pub(super) keys: Cell<u64>,
+}
+
+impl Hub {
+    /// Numbers a new connection.
+    pub(super) fn add_link(&self) -> (PeerKey, Rc<Link>) {
+        let key = PeerKey(self.keys.get());
+        self.keys.set(key.0 + 1);
+        let link = Rc::new(Link::default());
+        self.links.borrow_mut().insert(key, Rc::clone(&link));
+        (key, link)
+    }
+
+    /// The connection, while it has not ended.
+    pub(super) fn link(&self, peer: PeerKey) -> Option<Rc<Link>> {
+        self.links.borrow().get(&peer).cloned()
+    }
+
+    /// Forgets a connection; its later events mean nothing any more.
+    pub(super) fn remove_link(&self, peer: PeerKey) -> Option<Rc<Link>> {
+        self.links.borrow_mut().remove(&peer)
+    }
+
+    /// Tells the driver, waiting while it is busy.
+    pub(super) async fn tell(&self, event: Event) {
+        // Without a driver the session is ending, and this task with it.
+        let _ = self.events.send(event).await;
+    }
+}

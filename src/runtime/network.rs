@@ -1,0 +1,106 @@
+//! The network thread of a session: a single-threaded event loop with every socket and the driver.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::thread::JoinHandle;
+
+use bytes::BytesMut;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{LocalSet, spawn_local};
+
+use super::buffers::PieceBuffers;
+use super::clock::Clock;
+use super::disk::{DiskContext, DiskQueue};
+use super::driver::Driver;
+use super::hub::Hub;
+use super::session::SessionConfig;
+use super::{dial, listener};
+use crate::bitfield::Bitfield;
+use crate::torrent::{Content, Event, Progress, Torrent};
+use crate::wire::{Handshake, Reserved};
+
+/// What the thread is started with.
+pub(super) struct Network {
+    pub(super) clock: Clock,
+    pub(super) content: Content,
+    pub(super) have: Bitfield,
+    pub(super) config: SessionConfig,
+    pub(super) listener: TcpListener,
+    pub(super) disk: DiskQueue,
+    pub(super) context: DiskContext,
+    pub(super) inbox: mpsc::Receiver<Event>,
+    pub(super) progress: watch::Sender<Progress>,
+}
+
+impl Network {
+    /// Starts the thread; it ends when the core has stopped.
+    pub(super) fn start(self) -> io::Result<JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        std::thread::Builder::new()
+            .name("swarm-net".into())
+            .spawn(move || {
+                runtime.block_on(LocalSet::new().run_until(self.run()));
+                // A name that is still being resolved must not hold us up.
+                runtime.shutdown_background();
+            })
+    }
+
+    async fn run(self) {
+        let DiskContext {
+            pool,
+            events,
+            notices,
+            store: _,
+            meta: _,
+        } = self.context;
+        let hub = Rc::new(Hub {
+            ours: Handshake {
+                reserved: Reserved::OURS,
+                info_hash: self.content.info_hash,
+                peer_id: self.config.torrent.peer_id,
+            },
+            layout: self.content.layout,
+            events,
+            disk: self.disk,
+            buffers: RefCell::new(PieceBuffers::new(
+                self.content.layout,
+                self.content.padding.clone(),
+                pool.clone(),
+                std::env::temp_dir(),
+            )),
+            staging: RefCell::new(BytesMut::new()),
+            links: RefCell::default(),
+            keys: Cell::new(0),
+        });
+        match tokio::net::TcpListener::from_std(self.listener) {
+            Ok(listener) => {
+                spawn_local(listener::accept(Rc::clone(&hub), listener));
+            }
+            Err(error) => tracing::error!("cannot accept peers: {error}"),
+        }
+        for peer in self.config.peers {
+            spawn_local(dial::resolve(Rc::clone(&hub), peer, notices.clone()));
+        }
+        let trackers = self.content.trackers.iter().flatten().cloned().collect();
+        let seed = self.config.rng_seed;
+        let now = self.clock.now();
+        Driver {
+            torrent: Torrent::new(self.content, self.have, self.config.torrent, seed, now),
+            clock: self.clock,
+            hub,
+            events: self.inbox,
+            notices,
+            progress: self.progress,
+            pool,
+            trackers,
+            bind: self.config.bind,
+            end: None,
+        }
+        .run()
+        .await;
+    }
+}

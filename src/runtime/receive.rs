@@ -1,0 +1,153 @@
+//! What arrives on one connection: a byte stream becomes messages for the core, and payload goes
+//! into piece buffers.
+//!
+//! No socket here: bytes come in as they were read. A payload is stored only if this connection
+//! was asked for that block and nobody else has filled or claimed it.
+
+use bytes::{Buf, BytesMut};
+
+use super::buffers::{Claim, PieceBuffers};
+use super::link::Link;
+use crate::layout::{Block, Layout};
+use crate::torrent::event::{Placed, Received};
+use crate::wire::{BlockRequest, DecodeError, Decoder, Message, Reserved};
+
+/// The receiving half of one connection.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    decoder: Decoder,
+    layout: Layout,
+    fast: bool,
+    payload: Option<Payload>,
+}
+
+/// The block whose payload is arriving.
+#[derive(Debug)]
+struct Payload {
+    target: Target,
+    len: usize,
+    received: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    /// Into its piece buffer, where it is claimed.
+    Buffer(Block),
+    /// Nowhere: a block that nobody needs from this peer.
+    Discard(Block),
+    /// Nowhere: not a block of this content.
+    Stray(u32),
+}
+
+impl Receiver {
+    /// At the first byte after the handshake of a peer that speaks `theirs`.
+    pub(super) fn new(layout: Layout, theirs: Reserved) -> Self {
+        Self {
+            decoder: Decoder::new(layout.piece_count()),
+            layout,
+            fast: theirs.fast(),
+            payload: None,
+        }
+    }
+
+    /// Takes every whole message and all payload off `input`, appending to `out`; what stays in
+    /// `input` is the beginning of a message.
+    ///
+    /// # Errors
+    /// If the bytes are no messages. `out` holds what came before.
+    pub(super) fn receive(
+        &mut self,
+        input: &mut BytesMut,
+        buffers: &mut PieceBuffers,
+        link: &Link,
+        out: &mut Vec<Received>,
+    ) -> Result<(), DecodeError> {
+        loop {
+            if let Some(payload) = &mut self.payload {
+                payload.take(input, buffers);
+                if payload.received < payload.len {
+                    return Ok(());
+                }
+                out.push(payload.finish(buffers));
+                self.payload = None;
+            }
+            match self.decoder.decode(input)? {
+                None => return Ok(()),
+                Some(Message::Piece(named)) => {
+                    self.payload = Some(Payload {
+                        target: self.target(named, buffers, link),
+                        len: named.length as usize,
+                        received: 0,
+                    });
+                }
+                Some(message) => {
+                    self.note(&message, link);
+                    out.push(Received::Message(message));
+                }
+            }
+        }
+    }
+
+    /// Gives back the block that was arriving when the connection ended.
+    pub(super) fn abandon(&mut self, buffers: &mut PieceBuffers) {
+        if let Some(Payload {
+            target: Target::Buffer(block),
+            ..
+        }) = self.payload.take()
+        {
+            buffers.release(block);
+        }
+    }
+
+    fn target(&self, named: BlockRequest, buffers: &mut PieceBuffers, link: &Link) -> Target {
+        if let Some(block) = link.requested.borrow_mut().remove(named) {
+            return match buffers.claim(block) {
+                Claim::Granted => Target::Buffer(block),
+                Claim::Refused => Target::Discard(block),
+            };
+        }
+        match self.layout.block(named.index, named.begin, named.length) {
+            Some(block) => Target::Discard(block),
+            None => Target::Stray(named.length),
+        }
+    }
+
+    /// Forgets requests that the peer just said it will not answer.
+    fn note(&self, message: &Message, link: &Link) {
+        match message {
+            Message::Choke if !self.fast => link.requested.borrow_mut().clear(),
+            Message::Reject(named) => {
+                link.requested.borrow_mut().remove(*named);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Payload {
+    fn take(&mut self, input: &mut BytesMut, buffers: &mut PieceBuffers) {
+        let count = input.len().min(self.len - self.received);
+        if let Target::Buffer(block) = self.target {
+            buffers.write(block, self.received, &input[..count]);
+        }
+        input.advance(count);
+        self.received += count;
+    }
+
+    fn finish(&self, buffers: &mut PieceBuffers) -> Received {
+        match self.target {
+            Target::Buffer(block) => {
+                buffers.fill(block);
+                Received::Block {
+                    block,
+                    placed: Placed::Stored,
+                }
+            }
+            Target::Discard(block) => Received::Block {
+                block,
+                placed: Placed::Discarded,
+            },
+            Target::Stray(len) => Received::Stray { len },
+        }
+    }
+}
