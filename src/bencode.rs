@@ -371,7 +371,7 @@ pub fn put_int(out: &mut Vec<u8>, number: i64) {
 }
 
 /// A count as people read it: `168,200`.
-struct Grouped(u64);
+pub(crate) struct Grouped(pub(crate) u64);
 
 impl fmt::Display for Grouped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
