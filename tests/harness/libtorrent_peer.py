@@ -1,0 +1,59 @@
+"""A peer made of libtorrent, as a program of its own.
+
+Run: `libtorrent_peer.py seed|fetch MANIFEST DIR [--listen ADDRESS:PORT] [--peer HOST:PORT]`.
+`fetch` ends when everything is there and verified; `seed` prints `ready PORT` and serves until it
+is ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import libtorrent
+
+
+def main() -> None:
+    """Adds one torrent and waits for what was asked."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("role", choices=["seed", "fetch"])
+    parser.add_argument("manifest")
+    parser.add_argument("dir")
+    parser.add_argument("--listen", default="0.0.0.0:6881")
+    parser.add_argument("--peer")
+    args = parser.parse_args()
+
+    settings = {
+        "listen_interfaces": args.listen,
+        "enable_dht": False,
+        "enable_lsd": False,
+        "enable_upnp": False,
+        "enable_natpmp": False,
+        # Test hosts are on one subnet, and all but one are new to the tracker.
+        "allow_multiple_connections_per_ip": True,
+        "alert_mask": libtorrent.alert.category_t.error_notification,
+    }
+    session = libtorrent.session(settings)
+    params = libtorrent.add_torrent_params()
+    params.ti = libtorrent.torrent_info(args.manifest)
+    params.save_path = args.dir
+    torrent = session.add_torrent(params)
+    if args.peer:
+        host, port = args.peer.rsplit(":", 1)
+        torrent.connect_peer((host, int(port)))
+
+    ready = False
+    while not ready:
+        status = torrent.status()
+        if status.errc.value():
+            sys.exit(f"error: {status.errc.message()}")
+        ready = status.is_seeding
+        time.sleep(0.02)
+    print("ready", session.listen_port(), flush=True)
+    while args.role == "seed":
+        time.sleep(60)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Hosts of our own: network namespaces on one bridge, which itself is in a namespace.
+
+Nothing is added to the machine's own network, so nothing of the tests can leave it and two runs
+cannot meet. The namespaces carry the process id in their names; those of a dead run are removed by
+the next one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "swarmtest"
+
+
+@dataclass(frozen=True)
+class Host:
+    """One machine of the network."""
+
+    namespace: str
+    address: str
+
+
+def run(*argv: str) -> None:
+    """Runs a command that must succeed."""
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip()}")
+
+
+def available() -> str | None:
+    """Why namespaces cannot be made here, or None if they can."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    probe = f"{PREFIX}-{os.getpid()}-probe"
+    try:
+        run("ip", "netns", "add", probe)
+        run("ip", "netns", "del", probe)
+    except (OSError, RuntimeError) as error:
+        return f"network namespaces cannot be made: {error}"
+    return None
+
+
+class Network:
+    """A bridge and the hosts on it, removed when the `with` block is left."""
+
+    _numbers = itertools.count()
+
+    def __init__(self) -> None:
+        sweep()
+        self._name = f"{PREFIX}-{os.getpid()}-{next(self._numbers)}"
+        self._namespaces: list[str] = []
+        self._hub = self._add("hub")
+        run("ip", "-n", self._hub, "link", "add", "hub", "type", "bridge")
+        run("ip", "-n", self._hub, "link", "set", "hub", "up")
+
+    def _add(self, name: str) -> str:
+        namespace = f"{self._name}-{name}"
+        run("ip", "netns", "add", namespace)
+        self._namespaces.append(namespace)
+        run("ip", "-n", namespace, "link", "set", "lo", "up")
+        return namespace
+
+    def host(self) -> Host:
+        """Adds one host with an address of its own."""
+        number = len(self._namespaces)
+        namespace, port = self._add(f"h{number}"), f"p{number}"
+        link = ("ip", "link", "add", "eth0", "netns", namespace, "type", "veth")
+        run(*link, "peer", "name", port, "netns", self._hub)
+        run("ip", "-n", self._hub, "link", "set", port, "master", "hub", "up")
+        address = f"10.77.0.{number}"
+        at = ("ip", "-n", namespace)
+        run(*at, "addr", "add", f"{address}/24", "dev", "eth0", "noprefixroute")
+        run(*at, "link", "set", "eth0", "up")
+        # Named on the route, since a namespace may not choose any algorithm it likes.
+        for target in ["10.77.0.0/24", "default"]:
+            run(*at, "route", "add", target, "dev", "eth0", "congctl", "cubic")
+        return Host(namespace, address)
+
+    def __enter__(self) -> Network:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for namespace in self._namespaces:
+            subprocess.run(["ip", "netns", "del", namespace], capture_output=True, timeout=30)
+
+
+def sweep() -> None:
+    """Removes what a killed run left behind."""
+    mounted = Path("/run/netns")
+    for path in mounted.glob(f"{PREFIX}-*") if mounted.is_dir() else []:
+        owner = path.name.split("-")[1]
+        if not Path(f"/proc/{owner}").exists():
+            subprocess.run(["ip", "netns", "del", path.name], capture_output=True, timeout=30)
