@@ -5,6 +5,7 @@
 //! its own. Payload goes socket → piece buffer → disk worker → file, and file → socket; the core
 //! sees coordinates only.
 
+pub mod announce;
 mod buffers;
 pub mod clock;
 mod connection;

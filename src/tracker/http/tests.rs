@@ -1,3 +1,5 @@
+//! Announce URLs, and answers good and bad.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Packets byte by byte, and answers good and bad.
+
 use std::net::SocketAddr;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Round trips split anywhere, limits, mutations and noise.
+
 use std::ops::RangeInclusive;
 
 use proptest::prelude::*;

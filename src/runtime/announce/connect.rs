@@ -1,0 +1,100 @@
+//! From a tracker's URL to addresses that may be dialled, and to a TCP connection.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use super::Announcer;
+use super::reach::{Reach, reach};
+use crate::tracker::url::Host;
+use crate::tracker::{AnnounceFailure, TrackerUrl};
+
+/// How long all dials of one hop may take together (reliability.md §3 row 20).
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// Addresses of one name that are tried. Chosen, untested.
+const ADDRESSES_MAX: usize = 8;
+
+/// The addresses of a tracker that we may talk to, IPv4 first (that is where most peers are).
+///
+/// `floor` is the reach of where a redirect came from: it may not lead further in. An address of
+/// this very machine is asked for nothing but announces, so that a manifest cannot press the
+/// buttons of some other local service.
+pub(super) async fn resolve(
+    tracker: &TrackerUrl,
+    bind: Option<IpAddr>,
+    floor: Option<Reach>,
+) -> Result<Vec<SocketAddr>, AnnounceFailure> {
+    let port = tracker.port();
+    let mut addrs: Vec<SocketAddr> = match tracker.host() {
+        Host::Ip(ip) => vec![SocketAddr::new(ip.to_canonical(), port)],
+        Host::Name(name) => lookup_host((name.as_str(), port))
+            .await
+            .map_err(|_| AnnounceFailure::Unreachable(format!("cannot resolve: {name}")))?
+            .collect(),
+    };
+    addrs.retain(|addr| admitted(tracker, addr.ip(), floor));
+    if addrs.is_empty() {
+        let reason = "the URL leads to an address that it may not lead to";
+        return Err(AnnounceFailure::BadUrl(reason.to_owned()));
+    }
+    addrs.retain(|addr| bind.is_none_or(|ip| ip.is_ipv4() == addr.is_ipv4()));
+    if addrs.is_empty() {
+        let reason = "no address of the family that is bound";
+        return Err(AnnounceFailure::Unreachable(reason.to_owned()));
+    }
+    addrs.sort_by_key(SocketAddr::is_ipv6);
+    addrs.truncate(ADDRESSES_MAX);
+    Ok(addrs)
+}
+
+fn admitted(tracker: &TrackerUrl, ip: IpAddr, floor: Option<Reach>) -> bool {
+    let local = ip.to_canonical().is_loopback() || ip.is_unspecified();
+    let presses_buttons = local && !tracker.target().starts_with("/announce");
+    reach(ip).is_some_and(|reach| floor.is_none_or(|floor| reach >= floor)) && !presses_buttons
+}
+
+/// Connects to the first address that answers; each gets a fair part of the time there is.
+pub(super) async fn connect(
+    announcer: &Announcer,
+    addrs: &[SocketAddr],
+) -> Result<TcpStream, AnnounceFailure> {
+    let end = announcer.clock.now() + CONNECT_MAX;
+    let mut failure = AnnounceFailure::Timeout(CONNECT_MAX);
+    for (i, &addr) in addrs.iter().enumerate() {
+        let share = fair_share(end - announcer.clock.now(), addrs.len() - i);
+        failure = match timeout(share, dial(addr, announcer.bind)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => unreachable(&error),
+            Err(_) => AnnounceFailure::Timeout(CONNECT_MAX),
+        };
+    }
+    Err(failure)
+}
+
+/// What one of `count` addresses may take of the time that is left.
+pub(super) fn fair_share(left: Duration, count: usize) -> Duration {
+    left / u32::try_from(count).expect("at most ADDRESSES_MAX")
+}
+
+async fn dial(addr: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    if let Some(ip) = bind {
+        socket.bind(SocketAddr::new(ip, 0))?;
+    }
+    socket.connect(addr).await
+}
+
+/// An I/O error in the words of its kind: `connection refused`.
+pub(super) fn unreachable(error: &io::Error) -> AnnounceFailure {
+    AnnounceFailure::Unreachable(match error.kind() {
+        io::ErrorKind::Other | io::ErrorKind::InvalidData => error.to_string(),
+        kind => kind.to_string(),
+    })
+}
