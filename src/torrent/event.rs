@@ -232,6 +232,11 @@ pub enum Action {
         /// The piece.
         piece: PieceIndex,
     },
+    /// The piece is given up unfinished: its buffer is free again at once.
+    Forget {
+        /// The piece.
+        piece: PieceIndex,
+    },
     /// Announce; report `Announced`.
     Announce {
         /// To whom.
