@@ -1,0 +1,438 @@
+//! The pieces that are open: partly asked for, partly received, or waiting for their hash.
+//!
+//! Per block it knows whether it is here and who was asked for it. Its invariant: a block that is
+//! received has no holders, and `unasked` counts exactly the blocks with neither.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use super::event::PeerKey;
+use crate::layout::{Block, Layout, PieceIndex};
+
+/// Peers that may be asked for one block at the same time (reliability.md row 19: 3 copies).
+pub const HOLDERS_MAX: usize = 3;
+
+/// One piece between its first request and its last block.
+#[derive(Clone, Debug)]
+pub struct PartialPiece {
+    /// Opening order; older pieces are finished first.
+    sequence: u64,
+    blocks: Vec<BlockState>,
+    /// Blocks that are neither here nor asked for.
+    unasked: u32,
+    /// Blocks that are not here.
+    missing: u32,
+    contributors: Vec<Contributor>,
+    /// The only peer that may be asked, after this piece arrived corrupt once.
+    solo: Option<PeerKey>,
+}
+
+/// Who sent how much of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contributor {
+    /// The connection.
+    pub peer: PeerKey,
+    /// Its remote address.
+    pub addr: SocketAddr,
+    /// Payload bytes.
+    pub bytes: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct BlockState {
+    received: bool,
+    holders: [Option<PeerKey>; HOLDERS_MAX],
+}
+
+impl BlockState {
+    fn is_unasked(&self) -> bool {
+        !self.received && self.holders.iter().all(Option::is_none)
+    }
+}
+
+/// What an arriving block changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It was missing. `rivals` were asked for it too and need not send it.
+    Fresh {
+        /// Other peers that were asked for it.
+        rivals: Vec<PeerKey>,
+        /// Whether it was the last one of its piece.
+        completes: bool,
+    },
+    /// It was here already, or its piece is not open.
+    Useless,
+}
+
+/// All open pieces.
+#[derive(Clone, Debug)]
+pub struct PartialPieces {
+    layout: Layout,
+    padding: Vec<Range<u64>>,
+    pieces: BTreeMap<PieceIndex, PartialPiece>,
+    /// Pieces with unasked blocks, oldest first.
+    askable: BTreeSet<(u64, PieceIndex)>,
+    /// Complete pieces whose hash is being checked, and who sent them.
+    verifying: BTreeMap<PieceIndex, Vec<Contributor>>,
+    opened: u64,
+}
+
+impl PartialPieces {
+    /// No piece is open. `padding` are the ranges of the content that are zeros.
+    pub fn new(layout: Layout, padding: Vec<Range<u64>>) -> Self {
+        Self {
+            layout,
+            padding,
+            pieces: BTreeMap::new(),
+            askable: BTreeSet::new(),
+            verifying: BTreeMap::new(),
+            opened: 0,
+        }
+    }
+
+    /// Opens a piece. Blocks that are nothing but padding count as received.
+    ///
+    /// # Panics
+    /// If the piece is open already.
+    pub fn open(&mut self, piece: PieceIndex, solo: Option<PeerKey>) {
+        let blocks: Vec<BlockState> = self
+            .layout
+            .blocks(piece)
+            .map(|block| BlockState { received: self.is_padding(block), ..BlockState::default() })
+            .collect();
+        let missing = blocks.iter().filter(|block| !block.received).count() as u32;
+        let sequence = self.opened;
+        self.opened += 1;
+        if missing > 0 {
+            self.askable.insert((sequence, piece));
+        }
+        let opened = PartialPiece {
+            sequence,
+            blocks,
+            unasked: missing,
+            missing,
+            contributors: Vec::new(),
+            solo,
+        };
+        let earlier = self.pieces.insert(piece, opened);
+        assert!(earlier.is_none(), "a piece is opened once");
+    }
+
+    /// Whether every block of the piece is padding.
+    pub fn is_all_padding(&self, piece: PieceIndex) -> bool {
+        self.layout.blocks(piece).all(|block| self.is_padding(block))
+    }
+
+    /// Takes up to `want` unasked blocks of pieces that `may_ask` accepts, oldest piece first, and
+    /// notes `peer` as their holder.
+    pub fn ask(
+        &mut self,
+        peer: PeerKey,
+        want: usize,
+        may_ask: impl Fn(PieceIndex) -> bool,
+        out: &mut Vec<Block>,
+    ) {
+        let mut exhausted = Vec::new();
+        let target = out.len() + want;
+        for &(sequence, piece) in &self.askable {
+            if out.len() >= target {
+                break;
+            }
+            let partial = self.pieces.get_mut(&piece).expect("askable pieces are open");
+            if !may_ask(piece) || partial.solo.is_some_and(|solo| solo != peer) {
+                continue;
+            }
+            for block in self.layout.blocks(piece) {
+                let state = &mut partial.blocks[number(block)];
+                if out.len() < target && state.is_unasked() {
+                    state.holders[0] = Some(peer);
+                    partial.unasked -= 1;
+                    out.push(block);
+                }
+            }
+            if partial.unasked == 0 {
+                exhausted.push((sequence, piece));
+            }
+        }
+        for key in exhausted {
+            self.askable.remove(&key);
+        }
+    }
+
+    /// Notes one more holder of a block that is asked for elsewhere; refuses (`false`) if it is
+    /// here, is this peer's already, or has [`HOLDERS_MAX`] holders.
+    pub fn ask_again(&mut self, block: Block, peer: PeerKey) -> bool {
+        let Some(partial) = self.pieces.get_mut(&block.piece()) else { return false };
+        let state = &mut partial.blocks[number(block)];
+        if state.received
+            || partial.solo.is_some_and(|solo| solo != peer)
+            || state.holders.contains(&Some(peer))
+        {
+            return false;
+        }
+        let Some(free) = state.holders.iter_mut().find(|holder| holder.is_none()) else {
+            return false;
+        };
+        *free = Some(peer);
+        true
+    }
+
+    /// The peer will not send this block; it may be asked of others.
+    pub fn release(&mut self, block: Block, peer: PeerKey) {
+        let Some(partial) = self.pieces.get_mut(&block.piece()) else { return };
+        if partial.solo == Some(peer) {
+            partial.solo = None;
+        }
+        let state = &mut partial.blocks[number(block)];
+        let Some(holder) = state.holders.iter_mut().find(|holder| **holder == Some(peer)) else {
+            return;
+        };
+        *holder = None;
+        if state.is_unasked() {
+            partial.unasked += 1;
+            self.askable.insert((partial.sequence, block.piece()));
+        }
+    }
+
+    /// A block is in its buffer.
+    pub fn receive(&mut self, block: Block, peer: PeerKey, addr: SocketAddr) -> Arrival {
+        let Some(partial) = self.pieces.get_mut(&block.piece()) else { return Arrival::Useless };
+        let Some(state) = partial.blocks.get_mut(number(block)) else { return Arrival::Useless };
+        if state.received {
+            return Arrival::Useless;
+        }
+        if state.is_unasked() {
+            partial.unasked -= 1;
+        }
+        let holders = std::mem::take(&mut state.holders);
+        let rivals = holders.into_iter().flatten().filter(|&holder| holder != peer).collect();
+        state.received = true;
+        partial.missing -= 1;
+        if partial.unasked == 0 {
+            self.askable.remove(&(partial.sequence, block.piece()));
+        }
+        match partial.contributors.iter_mut().find(|contributor| contributor.peer == peer) {
+            Some(contributor) => contributor.bytes += block.len(),
+            None => partial.contributors.push(Contributor { peer, addr, bytes: block.len() }),
+        }
+        Arrival::Fresh { rivals, completes: partial.missing == 0 }
+    }
+
+    /// Moves a piece with no missing block on to verification.
+    ///
+    /// # Panics
+    /// If the piece is not open or a block is missing.
+    pub fn start_verifying(&mut self, piece: PieceIndex) {
+        let partial = self.pieces.remove(&piece).expect("only open pieces are verified");
+        assert_eq!(partial.missing, 0, "only complete pieces are verified");
+        self.verifying.insert(piece, partial.contributors);
+    }
+
+    /// Verification ended: who sent the piece; `None` if it was not being verified.
+    pub fn end_verifying(&mut self, piece: PieceIndex) -> Option<Vec<Contributor>> {
+        self.verifying.remove(&piece)
+    }
+
+    /// Closes open pieces of which nobody was asked anything and that `is_stranded` says nobody can
+    /// finish. Returns them.
+    pub fn forget(&mut self, is_stranded: impl Fn(PieceIndex) -> bool) -> Vec<PieceIndex> {
+        let stranded: Vec<(u64, PieceIndex)> = self
+            .askable
+            .iter()
+            .filter(|(_, piece)| {
+                let partial = &self.pieces[piece];
+                partial.unasked == partial.missing && is_stranded(*piece)
+            })
+            .copied()
+            .collect();
+        for key in &stranded {
+            self.askable.remove(key);
+            self.pieces.remove(&key.1);
+        }
+        stranded.into_iter().map(|(_, piece)| piece).collect()
+    }
+
+    /// Open pieces, those being verified included.
+    pub fn count(&self) -> usize {
+        self.pieces.len() + self.verifying.len()
+    }
+
+    /// Pieces whose hash is being checked.
+    pub fn verifying_count(&self) -> usize {
+        self.verifying.len()
+    }
+
+    /// Whether the piece is open or being verified.
+    pub fn is_open(&self, piece: PieceIndex) -> bool {
+        self.pieces.contains_key(&piece) || self.verifying.contains_key(&piece)
+    }
+
+    /// Whether any open piece has an unasked block.
+    pub fn has_askable(&self) -> bool {
+        !self.askable.is_empty()
+    }
+
+    /// Payload bytes of open pieces that are here already, padding left out.
+    pub fn bytes_received(&self) -> u64 {
+        let open = self.pieces.values().flat_map(|partial| &partial.contributors);
+        let verifying = self.verifying.values().flatten();
+        open.chain(verifying).map(|contributor| u64::from(contributor.bytes)).sum()
+    }
+
+    /// Every (block, holder) pair, for the invariant check.
+    pub fn holders(&self) -> impl Iterator<Item = (Block, PeerKey)> + '_ {
+        self.pieces.iter().flat_map(|(&piece, partial)| {
+            self.layout.blocks(piece).flat_map(|block| {
+                let holders = partial.blocks[number(block)].holders;
+                holders.into_iter().flatten().map(move |peer| (block, peer))
+            })
+        })
+    }
+
+    /// Panics if a count disagrees with the blocks.
+    pub fn check(&self) {
+        for (piece, partial) in &self.pieces {
+            let unasked = partial.blocks.iter().filter(|block| block.is_unasked()).count();
+            let missing = partial.blocks.iter().filter(|block| !block.received).count();
+            assert_eq!(partial.unasked as usize, unasked, "unasked blocks of {piece:?}");
+            assert_eq!(partial.missing as usize, missing, "missing blocks of {piece:?}");
+            assert!(missing > 0, "a complete piece is being verified: {piece:?}");
+            let askable = self.askable.contains(&(partial.sequence, *piece));
+            assert_eq!(askable, unasked > 0, "askable index of {piece:?}");
+            assert!(!self.verifying.contains_key(piece), "open and verifying: {piece:?}");
+        }
+        assert!(self.askable.len() <= self.pieces.len(), "askable pieces are open");
+    }
+
+    fn is_padding(&self, block: Block) -> bool {
+        let start = self.layout.block_offset(block);
+        let end = start + u64::from(block.len());
+        let after = self.padding.partition_point(|range| range.end < end);
+        self.padding.get(after).is_some_and(|range| range.start <= start && end <= range.end)
+    }
+}
+
+/// Which block of its piece this is; the blocks we ask for are always aligned.
+fn number(block: Block) -> usize {
+    block.number().map_or(usize::MAX, |number| number as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::BLOCK_LEN;
+
+    const ALICE: PeerKey = PeerKey(1);
+    const BOB: PeerKey = PeerKey(2);
+
+    fn addr() -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], 6881))
+    }
+
+    /// Three pieces of four blocks each.
+    fn partial() -> (Layout, PartialPieces) {
+        let layout = Layout::new(u64::from(BLOCK_LEN) * 12, BLOCK_LEN * 4).expect("valid");
+        (layout, PartialPieces::new(layout, Vec::new()))
+    }
+
+    fn ask(partial: &mut PartialPieces, peer: PeerKey, want: usize) -> Vec<Block> {
+        let mut out = Vec::new();
+        partial.ask(peer, want, |_| true, &mut out);
+        partial.check();
+        out
+    }
+
+    #[test]
+    fn older_pieces_are_asked_for_first_and_no_block_twice() {
+        let (layout, mut partial) = partial();
+        partial.open(layout.piece(2).expect("exists"), None);
+        partial.open(layout.piece(0).expect("exists"), None);
+        let first = ask(&mut partial, ALICE, 3);
+        assert!(first.iter().all(|block| block.piece().get() == 2));
+        let second = ask(&mut partial, BOB, 9);
+        assert_eq!(second.iter().map(|block| block.piece().get()).collect::<Vec<_>>(), [2, 0, 0, 0, 0]);
+        assert!(ask(&mut partial, ALICE, 1).is_empty());
+    }
+
+    #[test]
+    fn a_released_block_can_be_asked_of_another() {
+        let (layout, mut partial) = partial();
+        partial.open(layout.piece(0).expect("exists"), None);
+        let blocks = ask(&mut partial, ALICE, 4);
+        partial.release(blocks[1], ALICE);
+        partial.release(blocks[1], BOB);
+        assert_eq!(ask(&mut partial, BOB, 4), [blocks[1]]);
+    }
+
+    #[test]
+    fn the_first_copy_counts_and_names_the_rivals() {
+        let (layout, mut partial) = partial();
+        partial.open(layout.piece(0).expect("exists"), None);
+        let blocks = ask(&mut partial, ALICE, 4);
+        assert!(partial.ask_again(blocks[0], BOB));
+        assert!(!partial.ask_again(blocks[0], BOB));
+        let fresh = Arrival::Fresh { rivals: vec![ALICE], completes: false };
+        assert_eq!(partial.receive(blocks[0], BOB, addr()), fresh);
+        assert_eq!(partial.receive(blocks[0], ALICE, addr()), Arrival::Useless);
+        assert!(!partial.ask_again(blocks[0], ALICE));
+        partial.check();
+    }
+
+    #[test]
+    fn the_last_block_completes_the_piece_and_names_everyone_who_sent_it() {
+        let (layout, mut partial) = partial();
+        let piece = layout.piece(0).expect("exists");
+        partial.open(piece, None);
+        let blocks = ask(&mut partial, ALICE, 4);
+        for (i, &block) in blocks.iter().enumerate() {
+            let from = if i == 0 { BOB } else { ALICE };
+            let Arrival::Fresh { completes, .. } = partial.receive(block, from, addr()) else {
+                panic!("the block was missing")
+            };
+            assert_eq!(completes, i == 3);
+        }
+        partial.start_verifying(piece);
+        assert_eq!(partial.count(), 1);
+        let senders = partial.end_verifying(piece).expect("was verifying");
+        let bytes: Vec<(PeerKey, u32)> = senders.iter().map(|s| (s.peer, s.bytes)).collect();
+        assert_eq!(bytes, [(BOB, BLOCK_LEN), (ALICE, 3 * BLOCK_LEN)]);
+        assert_eq!(partial.end_verifying(piece), None);
+    }
+
+    #[test]
+    fn a_solo_piece_is_asked_of_one_peer_until_that_one_fails() {
+        let (layout, mut partial) = partial();
+        partial.open(layout.piece(0).expect("exists"), Some(ALICE));
+        assert!(ask(&mut partial, BOB, 4).is_empty());
+        let blocks = ask(&mut partial, ALICE, 1);
+        assert!(!partial.ask_again(blocks[0], BOB));
+        partial.release(blocks[0], ALICE);
+        assert_eq!(ask(&mut partial, BOB, 4).len(), 4);
+    }
+
+    #[test]
+    fn padding_is_never_asked_for() {
+        let layout = Layout::new(u64::from(BLOCK_LEN) * 4, BLOCK_LEN * 4).expect("valid");
+        let padding = vec![u64::from(BLOCK_LEN) + 5..u64::from(BLOCK_LEN) * 4];
+        let mut partial = PartialPieces::new(layout, padding);
+        partial.open(layout.piece(0).expect("exists"), None);
+        let asked: Vec<u32> = ask(&mut partial, ALICE, 9).iter().map(|b| b.begin()).collect();
+        assert_eq!(asked, [0, BLOCK_LEN]);
+    }
+
+    #[test]
+    fn a_stranded_piece_is_forgotten_only_when_nobody_was_asked() {
+        let (layout, mut partial) = partial();
+        partial.open(layout.piece(0).expect("exists"), None);
+        partial.open(layout.piece(1).expect("exists"), None);
+        let blocks = ask(&mut partial, ALICE, 4);
+        assert_eq!(partial.forget(|_| true), [layout.piece(1).expect("exists")]);
+        for block in blocks {
+            partial.release(block, ALICE);
+        }
+        assert_eq!(partial.forget(|_| false), []);
+        assert_eq!(partial.forget(|_| true), [layout.piece(0).expect("exists")]);
+        partial.check();
+    }
+}
