@@ -1,0 +1,293 @@
+//! When to announce to which tracker (BEP 3, BEP 12): it decides, the driver asks.
+//!
+//! Every tier is announced to, within a tier one tracker at a time: the first that answers moves to
+//! the front, one that fails makes way for the next.
+
+use std::time::Duration;
+
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
+
+use super::event::TrackerId;
+use crate::time::Time;
+use crate::tracker::{AnnounceEvent, AnnounceFailure, AnnounceResponse};
+
+/// Wait after the first failure of a whole tier; doubles (reliability.md F5: 15 s → 30 min).
+const RETRY_FIRST: Duration = Duration::from_secs(15);
+/// Longest wait after failures.
+const RETRY_MAX: Duration = Duration::from_secs(1_800);
+/// With nobody connected a tracker is asked again after this, or its own minimum if longer.
+const LONELY_INTERVAL: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Debug)]
+struct Tier {
+    /// In the order to be tried.
+    trackers: Vec<TrackerId>,
+    /// Which of them is next.
+    current: usize,
+    next: Time,
+    /// The earliest moment that a lonely or finished peer may ask again.
+    earliest: Time,
+    in_flight: bool,
+    failures: u32,
+    /// A tracker of this tier knows us and wants a goodbye.
+    started: bool,
+    /// What is to be told before the periodic announces.
+    pending_completed: bool,
+}
+
+/// All trackers of one swarm.
+#[derive(Clone, Debug)]
+pub struct Announcer {
+    tiers: Vec<Tier>,
+    last_failures: Vec<Option<AnnounceFailure>>,
+    stopping: bool,
+    /// Tells our announces apart from others behind the same address.
+    key: u32,
+}
+
+/// An announce that is to be made now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// To whom.
+    pub tracker: TrackerId,
+    /// Why.
+    pub event: AnnounceEvent,
+}
+
+impl Announcer {
+    /// Trackers in tiers; each tier is shuffled as BEP 12 demands.
+    pub fn new(tiers: &[Vec<String>], now: Time, rng: &mut ChaCha8Rng) -> Self {
+        let mut id = 0;
+        let tiers: Vec<Tier> = tiers
+            .iter()
+            .filter(|tier| !tier.is_empty())
+            .map(|tier| {
+                let mut trackers: Vec<TrackerId> = (id..id + tier.len()).map(TrackerId).collect();
+                id += tier.len();
+                trackers.shuffle(rng);
+                Tier {
+                    trackers,
+                    current: 0,
+                    next: now,
+                    earliest: now,
+                    in_flight: false,
+                    failures: 0,
+                    started: false,
+                    pending_completed: false,
+                }
+            })
+            .collect();
+        Self { tiers, last_failures: vec![None; id], stopping: false, key: rng.next_u32() }
+    }
+
+    /// Announces to make now. `lonely`: nobody is connected.
+    pub fn due(&mut self, lonely: bool, now: Time) -> Vec<Due> {
+        let stopping = self.stopping;
+        let mut due = Vec::new();
+        for tier in self.tiers.iter_mut().filter(|tier| !tier.in_flight) {
+            let event = if stopping {
+                if !std::mem::take(&mut tier.started) {
+                    continue;
+                }
+                AnnounceEvent::Stopped
+            } else {
+                let early = (lonely || tier.pending_completed) && tier.started;
+                if now < if early { tier.earliest.min(tier.next) } else { tier.next } {
+                    continue;
+                }
+                match (tier.started, tier.pending_completed) {
+                    (false, _) => AnnounceEvent::Started,
+                    (true, true) => AnnounceEvent::Completed,
+                    (true, false) => AnnounceEvent::Periodic,
+                }
+            };
+            tier.in_flight = true;
+            due.push(Due { tracker: tier.trackers[tier.current], event });
+        }
+        due
+    }
+
+    /// The download finished in this session: trackers that know us are told at once.
+    pub fn complete(&mut self, now: Time) {
+        for tier in self.tiers.iter_mut().filter(|tier| tier.started) {
+            tier.pending_completed = true;
+            tier.earliest = now;
+        }
+    }
+
+    /// From now on only goodbyes are said.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Whether every goodbye is out.
+    pub fn is_stopped(&self) -> bool {
+        self.stopping && self.tiers.iter().all(|tier| !tier.in_flight && !tier.started)
+    }
+
+    /// A tracker answered.
+    pub fn answered(&mut self, id: TrackerId, response: &AnnounceResponse, now: Time) {
+        if let Some(slot) = self.last_failures.get_mut(id.0) {
+            *slot = None;
+        }
+        let stopping = self.stopping;
+        let Some(tier) = self.tier_of(id) else { return };
+        tier.in_flight = false;
+        if !stopping {
+            tier.pending_completed &= !tier.started;
+            tier.started = true;
+        }
+        tier.failures = 0;
+        // BEP 12: a tracker that answers moves to the front of its tier.
+        let answered = tier.trackers.remove(tier.current);
+        tier.trackers.insert(0, answered);
+        tier.current = 0;
+        tier.next = now + response.interval;
+        let minimum = response.min_interval.unwrap_or(LONELY_INTERVAL).max(LONELY_INTERVAL);
+        tier.earliest = now + minimum.min(response.interval);
+    }
+
+    /// A tracker did not answer, or refused.
+    pub fn failed(
+        &mut self,
+        id: TrackerId,
+        failure: &AnnounceFailure,
+        now: Time,
+        rng: &mut ChaCha8Rng,
+    ) {
+        if let Some(slot) = self.last_failures.get_mut(id.0) {
+            *slot = Some(failure.clone());
+        }
+        let Some(tier) = self.tier_of(id) else { return };
+        tier.in_flight = false;
+        tier.current += 1;
+        if tier.current < tier.trackers.len() {
+            tier.next = now;
+            tier.earliest = now;
+            return;
+        }
+        tier.current = 0;
+        let wait = RETRY_FIRST.saturating_mul(1 << tier.failures.min(10)).min(RETRY_MAX);
+        tier.failures += 1;
+        tier.next = now + wait.mul_f64(rng.random_range(0.75..1.25));
+        tier.earliest = tier.next;
+    }
+
+    /// The trackers that failed when last asked, with what they said.
+    pub fn failures(&self) -> Vec<(TrackerId, AnnounceFailure)> {
+        let failures = self.last_failures.iter().enumerate();
+        failures.filter_map(|(i, f)| f.clone().map(|f| (TrackerId(i), f))).collect()
+    }
+
+    /// Tells our announces apart from others behind the same address (BEP 3 `key`).
+    pub const fn key(&self) -> u32 {
+        self.key
+    }
+
+    fn tier_of(&mut self, id: TrackerId) -> Option<&mut Tier> {
+        self.tiers
+            .iter_mut()
+            .find(|tier| tier.in_flight && tier.trackers.get(tier.current) == Some(&id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    fn announcer(tiers: &[usize]) -> (Announcer, ChaCha8Rng) {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let tiers: Vec<Vec<String>> =
+            tiers.iter().map(|&n| vec!["http://t/announce".to_owned(); n]).collect();
+        (Announcer::new(&tiers, Time::ZERO, &mut rng), rng)
+    }
+
+    fn answer(interval: u64) -> AnnounceResponse {
+        AnnounceResponse { interval: Duration::from_secs(interval), ..Default::default() }
+    }
+
+    fn secs(secs: u64) -> Time {
+        Time::from_start(Duration::from_secs(secs))
+    }
+
+    fn events(due: &[Due]) -> Vec<AnnounceEvent> {
+        due.iter().map(|due| due.event).collect()
+    }
+
+    #[test]
+    fn every_tier_is_told_started_then_periodic() {
+        let (mut announcer, _) = announcer(&[1, 1]);
+        let due = announcer.due(false, Time::ZERO);
+        assert_eq!(events(&due), [AnnounceEvent::Started; 2]);
+        assert_eq!(announcer.due(false, Time::ZERO), []);
+        for due in due {
+            announcer.answered(due.tracker, &answer(600), Time::ZERO);
+        }
+        assert_eq!(announcer.due(false, secs(599)), []);
+        assert_eq!(events(&announcer.due(false, secs(600))), [AnnounceEvent::Periodic; 2]);
+    }
+
+    #[test]
+    fn a_failing_tracker_makes_way_and_a_working_one_moves_to_the_front() {
+        let (mut announcer, mut rng) = announcer(&[3]);
+        let first = announcer.due(false, Time::ZERO)[0].tracker;
+        let failure = AnnounceFailure::Refused("no".to_owned());
+        announcer.failed(first, &failure, Time::ZERO, &mut rng);
+        let second = announcer.due(false, Time::ZERO)[0].tracker;
+        assert_ne!(first, second);
+        announcer.answered(second, &answer(60), Time::ZERO);
+        assert_eq!(announcer.due(false, secs(60))[0].tracker, second);
+        assert_eq!(announcer.failures(), [(first, failure)]);
+    }
+
+    #[test]
+    fn a_tier_that_fails_as_a_whole_backs_off() {
+        let (mut announcer, mut rng) = announcer(&[1]);
+        let mut now = Time::ZERO;
+        let mut gaps = Vec::new();
+        for _ in 0..6 {
+            let due = loop {
+                if let [due] = announcer.due(true, now)[..] {
+                    break due;
+                }
+                now += Duration::from_secs(1);
+            };
+            gaps.push(now.as_secs_f64());
+            announcer.failed(due.tracker, &AnnounceFailure::Timeout(RETRY_FIRST), now, &mut rng);
+        }
+        assert!(gaps.windows(3).all(|w| w[2] - w[1] > (w[1] - w[0]) * 1.1), "{gaps:?}");
+    }
+
+    #[test]
+    fn completed_and_stopped_are_said_at_once_to_those_who_know_us() {
+        let (mut announcer, _) = announcer(&[1, 1]);
+        let due = announcer.due(false, Time::ZERO);
+        announcer.answered(due[0].tracker, &answer(600), Time::ZERO);
+        announcer.complete(secs(1));
+        let completed = announcer.due(false, secs(1));
+        assert_eq!(events(&completed), [AnnounceEvent::Completed]);
+        announcer.answered(completed[0].tracker, &answer(600), secs(1));
+        assert_eq!(announcer.due(false, secs(2)), []);
+        announcer.stop();
+        assert!(!announcer.is_stopped(), "the other tier's answer is awaited");
+        let goodbye = announcer.due(false, secs(3));
+        assert_eq!(events(&goodbye), [AnnounceEvent::Stopped]);
+        announcer.answered(goodbye[0].tracker, &answer(600), secs(3));
+        announcer.answered(due[1].tracker, &answer(600), secs(3));
+        assert!(announcer.is_stopped());
+    }
+
+    #[test]
+    fn a_lonely_peer_asks_again_early() {
+        let (mut announcer, _) = announcer(&[1]);
+        let due = announcer.due(true, Time::ZERO);
+        announcer.answered(due[0].tracker, &answer(1_800), Time::ZERO);
+        assert_eq!(announcer.due(false, secs(60)), []);
+        assert_eq!(announcer.due(true, secs(29)), []);
+        assert_eq!(events(&announcer.due(true, secs(30))), [AnnounceEvent::Periodic]);
+    }
+}

@@ -1,0 +1,248 @@
+//! Whom to dial and when: known addresses, back-off, and how many dials may be under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+
+use super::config::TorrentConfig;
+use super::event::PeerSource;
+use crate::time::Time;
+
+/// Wait after the first failure; doubles with each. Chosen: a seed that restarts is found again
+/// within seconds.
+const RETRY_FIRST: Duration = Duration::from_secs(2);
+/// Longest wait for an address the user gave (reliability.md F2: reconnected within 10 s).
+const RETRY_MAX_MANUAL: Duration = Duration::from_secs(8);
+/// Longest wait for others (reliability.md row 16: exponential to an hour).
+const RETRY_MAX: Duration = Duration::from_secs(3_600);
+/// A connection that lasted this long was a good one: its failures are forgiven.
+const GOOD_CONNECTION: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Debug)]
+struct Candidate {
+    source: PeerSource,
+    failures: u32,
+    next_try: Time,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    Dialling,
+    Connected(Time),
+}
+
+/// Known addresses and what became of them.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    candidates: BTreeMap<SocketAddr, Candidate>,
+    candidates_max: usize,
+    dials_max: usize,
+    dialling: usize,
+    banned: BTreeSet<SocketAddr>,
+}
+
+impl Dialer {
+    /// A dialer that knows nobody.
+    pub fn new(config: &TorrentConfig) -> Self {
+        Self {
+            candidates: BTreeMap::new(),
+            candidates_max: config.candidates_max,
+            dials_max: config.dials_max,
+            dialling: 0,
+            banned: BTreeSet::new(),
+        }
+    }
+
+    /// Takes in addresses; impossible ones, and those past the limit, are dropped.
+    pub fn add(&mut self, source: PeerSource, addrs: &[SocketAddr], now: Time) {
+        for &addr in addrs.iter().filter(|addr| is_dialable(addr)) {
+            let known = self.candidates.get_mut(&addr);
+            if let Some(candidate) = known {
+                candidate.source = candidate.source.min(source);
+                continue;
+            }
+            if self.candidates.len() >= self.candidates_max && source != PeerSource::Manual {
+                continue;
+            }
+            let candidate = Candidate { source, failures: 0, next_try: now, state: State::Idle };
+            self.candidates.insert(addr, candidate);
+        }
+    }
+
+    /// The addresses to dial now, at most `room` of them; they count as being dialled.
+    pub fn due(&mut self, room: usize, now: Time) -> Vec<SocketAddr> {
+        let room = room.min(self.dials_max.saturating_sub(self.dialling));
+        if room == 0 {
+            return Vec::new();
+        }
+        let banned = &self.banned;
+        let mut due: Vec<(PeerSource, u32, Time, SocketAddr)> = self
+            .candidates
+            .iter()
+            .filter(|(addr, c)| {
+                c.state == State::Idle && c.next_try <= now && !banned.contains(addr)
+            })
+            .map(|(&addr, c)| (c.source, c.failures, c.next_try, addr))
+            .collect();
+        due.sort_unstable();
+        due.truncate(room);
+        for (.., addr) in &due {
+            self.set_state(*addr, State::Dialling);
+        }
+        due.into_iter().map(|(.., addr)| addr).collect()
+    }
+
+    /// A dial failed.
+    pub fn failed(&mut self, addr: SocketAddr, now: Time, rng: &mut ChaCha8Rng) {
+        self.set_state(addr, State::Idle);
+        self.back_off(addr, now, rng);
+    }
+
+    /// A connection from or to this listening address is up.
+    pub fn connected(&mut self, addr: SocketAddr, now: Time) {
+        self.set_state(addr, State::Connected(now));
+    }
+
+    /// The connection from or to this listening address is gone.
+    pub fn closed(&mut self, addr: SocketAddr, now: Time, rng: &mut ChaCha8Rng) {
+        let Some(candidate) = self.candidates.get_mut(&addr) else { return };
+        if let State::Connected(since) = candidate.state
+            && now.since(since) >= GOOD_CONNECTION
+        {
+            candidate.failures = 0;
+        }
+        self.set_state(addr, State::Idle);
+        self.back_off(addr, now, rng);
+    }
+
+    /// Never dial this address again.
+    pub fn ban(&mut self, addr: SocketAddr) {
+        // Bounded by the candidates: only addresses that were connected are banned.
+        if self.banned.len() < self.candidates_max {
+            self.banned.insert(addr);
+        }
+    }
+
+    /// This address is ourselves, or will never be of use: it is forgotten and refused.
+    pub fn drop_address(&mut self, addr: SocketAddr) {
+        self.set_state(addr, State::Idle);
+        self.ban(addr);
+        self.candidates.remove(&addr);
+    }
+
+    /// Where the address came from.
+    pub fn source_of(&self, addr: SocketAddr) -> Option<PeerSource> {
+        self.candidates.get(&addr).map(|candidate| candidate.source)
+    }
+
+    /// How many addresses are known.
+    pub fn known(&self) -> usize {
+        self.candidates.len()
+    }
+
+    /// How many dials are under way.
+    pub const fn dialling(&self) -> usize {
+        self.dialling
+    }
+
+    fn back_off(&mut self, addr: SocketAddr, now: Time, rng: &mut ChaCha8Rng) {
+        let Some(candidate) = self.candidates.get_mut(&addr) else { return };
+        let longest =
+            if candidate.source == PeerSource::Manual { RETRY_MAX_MANUAL } else { RETRY_MAX };
+        let wait = RETRY_FIRST.saturating_mul(1 << candidate.failures.min(12)).min(longest);
+        candidate.failures += 1;
+        // Half of the wait is random, so that a swarm does not come back in one wave.
+        candidate.next_try = now + wait.mul_f64(rng.random_range(0.5..1.0));
+    }
+
+    fn set_state(&mut self, addr: SocketAddr, state: State) {
+        let Some(candidate) = self.candidates.get_mut(&addr) else { return };
+        let before = std::mem::replace(&mut candidate.state, state);
+        self.dialling -= usize::from(before == State::Dialling);
+        self.dialling += usize::from(state == State::Dialling);
+    }
+}
+
+/// Whether an address can name a peer at all (reliability.md row 15).
+fn is_dialable(addr: &SocketAddr) -> bool {
+    let ip = addr.ip();
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::ids::PeerId;
+
+    fn dialer() -> (Dialer, ChaCha8Rng) {
+        let config = TorrentConfig::new(PeerId::ours([0; 12]), 1);
+        (Dialer::new(&config), ChaCha8Rng::seed_from_u64(1))
+    }
+
+    fn addr(n: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, n], 6881))
+    }
+
+    fn secs(secs: u64) -> Time {
+        Time::from_start(Duration::from_secs(secs))
+    }
+
+    #[test]
+    fn an_address_is_dialled_once_at_a_time() {
+        let (mut dialer, mut rng) = dialer();
+        dialer.add(PeerSource::Tracker, &[addr(1), addr(1), addr(2)], Time::ZERO);
+        assert_eq!(dialer.due(9, Time::ZERO), [addr(1), addr(2)]);
+        assert_eq!(dialer.due(9, Time::ZERO), []);
+        dialer.failed(addr(1), Time::ZERO, &mut rng);
+        assert_eq!(dialer.due(9, Time::ZERO), []);
+        assert_eq!(dialer.due(9, secs(2)), [addr(1)]);
+        assert_eq!(dialer.dialling(), 2);
+    }
+
+    #[test]
+    fn failures_wait_longer_each_time_but_not_for_given_addresses() {
+        let (mut dialer, mut rng) = dialer();
+        dialer.add(PeerSource::Tracker, &[addr(1)], Time::ZERO);
+        dialer.add(PeerSource::Manual, &[addr(2)], Time::ZERO);
+        let mut now = Time::ZERO;
+        for _ in 0..20 {
+            for due in dialer.due(9, now) {
+                dialer.failed(due, now, &mut rng);
+            }
+            now += RETRY_MAX_MANUAL;
+        }
+        for due in dialer.due(9, now) {
+            dialer.failed(due, now, &mut rng);
+        }
+        assert_eq!(dialer.due(9, now + RETRY_MAX_MANUAL), [addr(2)]);
+        assert!(dialer.due(9, now + RETRY_MAX).contains(&addr(1)));
+    }
+
+    #[test]
+    fn given_addresses_come_first_and_impossible_ones_never() {
+        let (mut dialer, _) = dialer();
+        let impossible: [SocketAddr; 3] =
+            ["0.0.0.0:1", "224.0.0.1:5", "10.0.0.1:0"].map(|a| a.parse().expect("an address"));
+        dialer.add(PeerSource::Tracker, &impossible, Time::ZERO);
+        assert_eq!(dialer.known(), 0);
+        dialer.add(PeerSource::Tracker, &[addr(1)], Time::ZERO);
+        dialer.add(PeerSource::Manual, &[addr(9)], Time::ZERO);
+        assert_eq!(dialer.due(1, Time::ZERO), [addr(9)]);
+    }
+
+    #[test]
+    fn a_banned_address_is_not_dialled() {
+        let (mut dialer, _) = dialer();
+        dialer.add(PeerSource::Manual, &[addr(1)], Time::ZERO);
+        dialer.ban(addr(1));
+        assert_eq!(dialer.due(9, secs(1_000)), []);
+    }
+}
