@@ -173,7 +173,9 @@ impl Bitfield {
     pub fn iter_common<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u32> + 'a {
         assert_eq!(self.len, other.len, "bitfields of different content");
         let words = self.words.iter().zip(&other.words);
-        words.enumerate().flat_map(|(i, (ours, theirs))| ones_of(i, ours & theirs))
+        words
+            .enumerate()
+            .flat_map(|(i, (ours, theirs))| ones_of(i, ours & theirs))
     }
 
     /// How many bits are set here and not in `other`.

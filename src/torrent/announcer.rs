@@ -13,7 +13,7 @@ use super::event::TrackerId;
 use crate::time::Time;
 use crate::tracker::{AnnounceEvent, AnnounceFailure, AnnounceResponse};
 
-/// Wait after the first failure of a whole tier; doubles (reliability.md F5: 15 s → 30 min).
+/// Wait after the first failure of a whole tier; doubles.
 const RETRY_FIRST: Duration = Duration::from_secs(15);
 /// Longest wait after failures.
 const RETRY_MAX: Duration = Duration::from_secs(1_800);
@@ -39,7 +39,7 @@ struct Tier {
 
 /// All trackers of one swarm.
 #[derive(Clone, Debug)]
-pub struct Announcer {
+pub(super) struct Announcer {
     tiers: Vec<Tier>,
     last_failures: Vec<Option<AnnounceFailure>>,
     stopping: bool,
@@ -49,16 +49,16 @@ pub struct Announcer {
 
 /// An announce that is to be made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Due {
+pub(super) struct Due {
     /// To whom.
-    pub tracker: TrackerId,
+    pub(super) tracker: TrackerId,
     /// Why.
-    pub event: AnnounceEvent,
+    pub(super) event: AnnounceEvent,
 }
 
 impl Announcer {
     /// Trackers in tiers; each tier is shuffled as BEP 12 demands.
-    pub fn new(tiers: &[Vec<String>], now: Time, rng: &mut ChaCha8Rng) -> Self {
+    pub(super) fn new(tiers: &[Vec<String>], now: Time, rng: &mut ChaCha8Rng) -> Self {
         let mut id = 0;
         let tiers: Vec<Tier> = tiers
             .iter()
@@ -79,11 +79,16 @@ impl Announcer {
                 }
             })
             .collect();
-        Self { tiers, last_failures: vec![None; id], stopping: false, key: rng.next_u32() }
+        Self {
+            tiers,
+            last_failures: vec![None; id],
+            stopping: false,
+            key: rng.next_u32(),
+        }
     }
 
     /// Announces to make now. `lonely`: nobody is connected.
-    pub fn due(&mut self, lonely: bool, now: Time) -> Vec<Due> {
+    pub(super) fn due(&mut self, lonely: bool, now: Time) -> Vec<Due> {
         let stopping = self.stopping;
         let mut due = Vec::new();
         for tier in self.tiers.iter_mut().filter(|tier| !tier.in_flight) {
@@ -94,7 +99,13 @@ impl Announcer {
                 AnnounceEvent::Stopped
             } else {
                 let early = (lonely || tier.pending_completed) && tier.started;
-                if now < if early { tier.earliest.min(tier.next) } else { tier.next } {
+                if now
+                    < if early {
+                        tier.earliest.min(tier.next)
+                    } else {
+                        tier.next
+                    }
+                {
                     continue;
                 }
                 match (tier.started, tier.pending_completed) {
@@ -104,13 +115,16 @@ impl Announcer {
                 }
             };
             tier.in_flight = true;
-            due.push(Due { tracker: tier.trackers[tier.current], event });
+            due.push(Due {
+                tracker: tier.trackers[tier.current],
+                event,
+            });
         }
         due
     }
 
     /// The download finished in this session: trackers that know us are told at once.
-    pub fn complete(&mut self, now: Time) {
+    pub(super) fn complete(&mut self, now: Time) {
         for tier in self.tiers.iter_mut().filter(|tier| tier.started) {
             tier.pending_completed = true;
             tier.earliest = now;
@@ -118,17 +132,21 @@ impl Announcer {
     }
 
     /// From now on only goodbyes are said.
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.stopping = true;
     }
 
     /// Whether every goodbye is out.
-    pub fn is_stopped(&self) -> bool {
-        self.stopping && self.tiers.iter().all(|tier| !tier.in_flight && !tier.started)
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopping
+            && self
+                .tiers
+                .iter()
+                .all(|tier| !tier.in_flight && !tier.started)
     }
 
     /// A tracker answered.
-    pub fn answered(&mut self, id: TrackerId, response: &AnnounceResponse, now: Time) {
+    pub(super) fn answered(&mut self, id: TrackerId, response: &AnnounceResponse, now: Time) {
         if let Some(slot) = self.last_failures.get_mut(id.0) {
             *slot = None;
         }
@@ -145,12 +163,15 @@ impl Announcer {
         tier.trackers.insert(0, answered);
         tier.current = 0;
         tier.next = now + response.interval;
-        let minimum = response.min_interval.unwrap_or(LONELY_INTERVAL).max(LONELY_INTERVAL);
+        let minimum = response
+            .min_interval
+            .unwrap_or(LONELY_INTERVAL)
+            .max(LONELY_INTERVAL);
         tier.earliest = now + minimum.min(response.interval);
     }
 
     /// A tracker did not answer, or refused.
-    pub fn failed(
+    pub(super) fn failed(
         &mut self,
         id: TrackerId,
         failure: &AnnounceFailure,
@@ -169,20 +190,24 @@ impl Announcer {
             return;
         }
         tier.current = 0;
-        let wait = RETRY_FIRST.saturating_mul(1 << tier.failures.min(10)).min(RETRY_MAX);
+        let wait = RETRY_FIRST
+            .saturating_mul(1 << tier.failures.min(10))
+            .min(RETRY_MAX);
         tier.failures += 1;
         tier.next = now + wait.mul_f64(rng.random_range(0.75..1.25));
         tier.earliest = tier.next;
     }
 
     /// The trackers that failed when last asked, with what they said.
-    pub fn failures(&self) -> Vec<(TrackerId, AnnounceFailure)> {
+    pub(super) fn failures(&self) -> Vec<(TrackerId, AnnounceFailure)> {
         let failures = self.last_failures.iter().enumerate();
-        failures.filter_map(|(i, f)| f.clone().map(|f| (TrackerId(i), f))).collect()
+        failures
+            .filter_map(|(i, f)| f.clone().map(|f| (TrackerId(i), f)))
+            .collect()
     }
 
     /// Tells our announces apart from others behind the same address (BEP 3 `key`).
-    pub const fn key(&self) -> u32 {
+    pub(super) const fn key(&self) -> u32 {
         self.key
     }
 
@@ -201,13 +226,18 @@ mod tests {
 
     fn announcer(tiers: &[usize]) -> (Announcer, ChaCha8Rng) {
         let mut rng = ChaCha8Rng::seed_from_u64(7);
-        let tiers: Vec<Vec<String>> =
-            tiers.iter().map(|&n| vec!["http://t/announce".to_owned(); n]).collect();
+        let tiers: Vec<Vec<String>> = tiers
+            .iter()
+            .map(|&n| vec!["http://t/announce".to_owned(); n])
+            .collect();
         (Announcer::new(&tiers, Time::ZERO, &mut rng), rng)
     }
 
     fn answer(interval: u64) -> AnnounceResponse {
-        AnnounceResponse { interval: Duration::from_secs(interval), ..Default::default() }
+        AnnounceResponse {
+            interval: Duration::from_secs(interval),
+            ..Default::default()
+        }
     }
 
     fn secs(secs: u64) -> Time {
@@ -228,7 +258,10 @@ mod tests {
             announcer.answered(due.tracker, &answer(600), Time::ZERO);
         }
         assert_eq!(announcer.due(false, secs(599)), []);
-        assert_eq!(events(&announcer.due(false, secs(600))), [AnnounceEvent::Periodic; 2]);
+        assert_eq!(
+            events(&announcer.due(false, secs(600))),
+            [AnnounceEvent::Periodic; 2]
+        );
     }
 
     #[test]
@@ -257,9 +290,17 @@ mod tests {
                 now += Duration::from_secs(1);
             };
             gaps.push(now.as_secs_f64());
-            announcer.failed(due.tracker, &AnnounceFailure::Timeout(RETRY_FIRST), now, &mut rng);
+            announcer.failed(
+                due.tracker,
+                &AnnounceFailure::Timeout(RETRY_FIRST),
+                now,
+                &mut rng,
+            );
         }
-        assert!(gaps.windows(3).all(|w| w[2] - w[1] > (w[1] - w[0]) * 1.1), "{gaps:?}");
+        assert!(
+            gaps.windows(3).all(|w| w[2] - w[1] > (w[1] - w[0]) * 1.1),
+            "{gaps:?}"
+        );
     }
 
     #[test]
@@ -273,7 +314,10 @@ mod tests {
         announcer.answered(completed[0].tracker, &answer(600), secs(1));
         assert_eq!(announcer.due(false, secs(2)), []);
         announcer.stop();
-        assert!(!announcer.is_stopped(), "the other tier's answer is awaited");
+        assert!(
+            !announcer.is_stopped(),
+            "the other tier's answer is awaited"
+        );
         let goodbye = announcer.due(false, secs(3));
         assert_eq!(events(&goodbye), [AnnounceEvent::Stopped]);
         announcer.answered(goodbye[0].tracker, &answer(600), secs(3));
@@ -288,6 +332,9 @@ mod tests {
         announcer.answered(due[0].tracker, &answer(1_800), Time::ZERO);
         assert_eq!(announcer.due(false, secs(60)), []);
         assert_eq!(announcer.due(true, secs(29)), []);
-        assert_eq!(events(&announcer.due(true, secs(30))), [AnnounceEvent::Periodic]);
+        assert_eq!(
+            events(&announcer.due(true, secs(30))),
+            [AnnounceEvent::Periodic]
+        );
     }
 }

@@ -18,7 +18,7 @@ const SCAN_MAX: usize = 128;
 
 /// Piece counts and rarity order.
 #[derive(Clone, Debug)]
-pub struct Availability {
+pub(super) struct Availability {
     layout: Layout,
     /// Holders of each piece that have not everything.
     counts: Vec<u32>,
@@ -34,7 +34,7 @@ pub struct Availability {
 
 impl Availability {
     /// Nobody has anything; the pieces of `pickable` stand in the buckets.
-    pub fn new(layout: Layout, pickable: &Bitfield, rng: &mut ChaCha8Rng) -> Self {
+    pub(super) fn new(layout: Layout, pickable: &Bitfield, rng: &mut ChaCha8Rng) -> Self {
         let count = layout.piece_count();
         let mut this = Self {
             layout,
@@ -51,27 +51,27 @@ impl Availability {
     }
 
     /// A peer that has everything came.
-    pub fn add_seed(&mut self) {
+    pub(super) fn add_seed(&mut self) {
         self.seeds += 1;
     }
 
     /// A peer that had everything left.
-    pub fn remove_seed(&mut self) {
+    pub(super) fn remove_seed(&mut self) {
         self.seeds -= 1;
     }
 
     /// A peer got, or came with, this piece.
-    pub fn add(&mut self, piece: PieceIndex, rng: &mut ChaCha8Rng) {
+    pub(super) fn add(&mut self, piece: PieceIndex, rng: &mut ChaCha8Rng) {
         self.shift(piece, rng, |count| count + 1);
     }
 
     /// A peer that had this piece left.
-    pub fn remove(&mut self, piece: PieceIndex, rng: &mut ChaCha8Rng) {
+    pub(super) fn remove(&mut self, piece: PieceIndex, rng: &mut ChaCha8Rng) {
         self.shift(piece, rng, |count| count - 1);
     }
 
     /// The piece may be picked from now on.
-    pub fn enter(&mut self, piece: PieceIndex, rng: &mut ChaCha8Rng) {
+    pub(super) fn enter(&mut self, piece: PieceIndex, rng: &mut ChaCha8Rng) {
         if self.places[piece.as_usize()] != OUTSIDE {
             return;
         }
@@ -90,7 +90,7 @@ impl Availability {
     }
 
     /// The piece must not be picked from now on.
-    pub fn leave(&mut self, piece: PieceIndex) {
+    pub(super) fn leave(&mut self, piece: PieceIndex) {
         let place = self.places[piece.as_usize()];
         if place == OUTSIDE {
             return;
@@ -105,7 +105,7 @@ impl Availability {
     }
 
     /// The rarest pickable piece that a peer with these pieces has; ties are random.
-    pub fn rarest(&self, have: &Bitfield) -> Option<PieceIndex> {
+    pub(super) fn rarest(&self, have: &Bitfield) -> Option<PieceIndex> {
         let near = self.buckets.iter().flatten().take(SCAN_MAX);
         let mut looked_at = 0;
         for &piece in near {
@@ -122,29 +122,26 @@ impl Availability {
     }
 
     /// Any pickable piece that a peer with these pieces has.
-    pub fn any(&self, have: &Bitfield, rng: &mut ChaCha8Rng) -> Option<PieceIndex> {
+    pub(super) fn any(&self, have: &Bitfield, rng: &mut ChaCha8Rng) -> Option<PieceIndex> {
         let count = self.common(have).count();
         let nth = rng.random_range(0..count.max(1));
         self.common(have).nth(nth)
     }
 
     /// How many connected peers have the piece.
-    pub fn of(&self, piece: PieceIndex) -> u32 {
+    pub(super) fn of(&self, piece: PieceIndex) -> u32 {
         self.counts[piece.as_usize()] + self.seeds
     }
 
-    /// The number of peers that have everything.
-    pub const fn seeds(&self) -> u32 {
-        self.seeds
-    }
-
     /// Pieces that may be picked.
-    pub const fn pickable(&self) -> &Bitfield {
+    pub(super) const fn pickable(&self) -> &Bitfield {
         &self.pickable
     }
 
     fn common<'a>(&'a self, have: &'a Bitfield) -> impl Iterator<Item = PieceIndex> + 'a {
-        self.pickable.iter_common(have).filter_map(|index| self.layout.piece(index))
+        self.pickable
+            .iter_common(have)
+            .filter_map(|index| self.layout.piece(index))
     }
 
     fn shift(&mut self, piece: PieceIndex, rng: &mut ChaCha8Rng, step: impl Fn(u32) -> u32) {
@@ -201,7 +198,10 @@ mod tests {
             .map(|seed| {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed);
                 let availability = Availability::new(layout, &Bitfield::full(50), &mut rng);
-                availability.rarest(&Bitfield::full(50)).expect("there is one").get()
+                availability
+                    .rarest(&Bitfield::full(50))
+                    .expect("there is one")
+                    .get()
             })
             .collect();
         firsts.sort_unstable();

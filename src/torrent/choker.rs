@@ -13,24 +13,24 @@ use crate::time::Time;
 
 /// What the choker knows of a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Candidate {
+pub(super) struct Candidate {
     /// The connection.
-    pub peer: PeerKey,
+    pub(super) peer: PeerKey,
     /// Whether it wants something of us.
-    pub interested: bool,
+    pub(super) interested: bool,
     /// Whether we unchoke it at present.
-    pub unchoked: bool,
+    pub(super) unchoked: bool,
     /// Bytes per second that it gives us.
-    pub gives: u64,
+    pub(super) gives: u64,
     /// Whether it owes us blocks and sends none.
-    pub snubbing: bool,
+    pub(super) snubbing: bool,
     /// When it was last unchoked or choked.
-    pub changed: Time,
+    pub(super) changed: Time,
 }
 
 /// Whether we still need pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(super) enum Side {
     /// We miss pieces: those who give get.
     Leech,
     /// We are complete: everyone has a turn.
@@ -39,7 +39,7 @@ pub enum Side {
 
 /// The state between two decisions.
 #[derive(Clone, Debug)]
-pub struct Choker {
+pub(super) struct Choker {
     slots: usize,
     interval: std::time::Duration,
     optimistic_interval: std::time::Duration,
@@ -52,7 +52,7 @@ pub struct Choker {
 
 impl Choker {
     /// A choker that has unchoked nobody.
-    pub fn new(config: &TorrentConfig, now: Time) -> Self {
+    pub(super) fn new(config: &TorrentConfig, now: Time) -> Self {
         Self {
             slots: config.unchoke_slots.max(1),
             interval: config.choke_interval,
@@ -66,15 +66,18 @@ impl Choker {
     /// Who is to be unchoked, in no particular order; everyone else is to be choked.
     ///
     /// Between two rounds nobody who still wants something loses a slot: free ones are filled.
-    pub fn decide(
+    pub(super) fn decide(
         &mut self,
         candidates: &[Candidate],
         side: Side,
         now: Time,
         rng: &mut ChaCha8Rng,
     ) -> Vec<PeerKey> {
-        let mut wanting: Vec<Candidate> =
-            candidates.iter().filter(|candidate| candidate.interested).copied().collect();
+        let mut wanting: Vec<Candidate> = candidates
+            .iter()
+            .filter(|candidate| candidate.interested)
+            .copied()
+            .collect();
         let is_round = now >= self.next_round;
         if is_round {
             self.next_round = now + self.interval;
@@ -89,7 +92,7 @@ impl Choker {
     }
 
     /// When rates are compared next.
-    pub const fn next_round(&self) -> Time {
+    pub(super) const fn next_round(&self) -> Time {
         self.next_round
     }
 
@@ -101,22 +104,39 @@ impl Choker {
         rng: &mut ChaCha8Rng,
     ) -> Vec<PeerKey> {
         let keeps = |candidate: &Candidate| !is_round && candidate.unchoked;
-        let gives = |candidate: &Candidate| if candidate.snubbing { 0 } else { candidate.gives };
+        let gives = |candidate: &Candidate| {
+            if candidate.snubbing {
+                0
+            } else {
+                candidate.gives
+            }
+        };
         // Best first: who keeps the slot, who gives most, who waited longest.
         wanting.sort_by_key(|c| (!keeps(c), std::cmp::Reverse(gives(c)), c.changed, c.peer));
         let regular = self.slots - 1;
-        let mut chosen: Vec<PeerKey> =
-            wanting.iter().map(|c| c.peer).filter(|&peer| Some(peer) != self.optimistic).collect();
+        let mut chosen: Vec<PeerKey> = wanting
+            .iter()
+            .map(|c| c.peer)
+            .filter(|&peer| Some(peer) != self.optimistic)
+            .collect();
         chosen.truncate(regular);
-        let rest: Vec<PeerKey> =
-            wanting.iter().map(|c| c.peer).filter(|peer| !chosen.contains(peer)).collect();
+        let rest: Vec<PeerKey> = wanting
+            .iter()
+            .map(|c| c.peer)
+            .filter(|peer| !chosen.contains(peer))
+            .collect();
         let expired = now >= self.optimistic_until;
-        let holder = self.optimistic.filter(|peer| !expired && rest.contains(peer));
+        let holder = self
+            .optimistic
+            .filter(|peer| !expired && rest.contains(peer));
         let optimistic = holder.unwrap_or_else(|| {
             self.optimistic_until = now + self.optimistic_interval;
             // Not the one who just had it, if there is any other.
-            let fresh: Vec<PeerKey> =
-                rest.iter().copied().filter(|&peer| Some(peer) != self.optimistic).collect();
+            let fresh: Vec<PeerKey> = rest
+                .iter()
+                .copied()
+                .filter(|&peer| Some(peer) != self.optimistic)
+                .collect();
             let pool = if fresh.is_empty() { &rest } else { &fresh };
             pool[rng.random_range(0..pool.len())]
         });
@@ -125,18 +145,24 @@ impl Choker {
         chosen
     }
 
-    fn take_turns(
-        &mut self,
-        wanting: &mut [Candidate],
-        is_round: bool,
-        now: Time,
-    ) -> Vec<PeerKey> {
+    fn take_turns(&mut self, wanting: &mut [Candidate], is_round: bool, now: Time) -> Vec<PeerKey> {
         // A turn is one optimistic interval; those who had theirs go behind those who waited.
         let turn_over = |c: &Candidate| {
             is_round && now.since(c.changed) + self.interval / 2 >= self.optimistic_interval
         };
-        wanting.sort_by_key(|c| (!(c.unchoked && !turn_over(c)), c.unchoked, c.changed, c.peer));
-        wanting.iter().take(self.slots).map(|candidate| candidate.peer).collect()
+        wanting.sort_by_key(|c| {
+            (
+                !(c.unchoked && !turn_over(c)),
+                c.unchoked,
+                c.changed,
+                c.peer,
+            )
+        });
+        wanting
+            .iter()
+            .take(self.slots)
+            .map(|candidate| candidate.peer)
+            .collect()
     }
 }
 
@@ -150,7 +176,10 @@ mod tests {
     use crate::ids::PeerId;
 
     fn config() -> TorrentConfig {
-        TorrentConfig { unchoke_slots: 3, ..TorrentConfig::new(PeerId::ours([0; 12]), 1) }
+        TorrentConfig {
+            unchoke_slots: 3,
+            ..TorrentConfig::new(PeerId::ours([0; 12]), 1)
+        }
     }
 
     fn candidate(key: u64, gives: u64) -> Candidate {
@@ -188,7 +217,10 @@ mod tests {
     fn a_free_slot_is_filled_at_once() {
         let mut choker = Choker::new(&config(), Time::ZERO);
         let mut peers = [candidate(1, 0), candidate(2, 0)];
-        assert_eq!(decide(&mut choker, &mut peers, Side::Leech, Time::ZERO), [1, 2]);
+        assert_eq!(
+            decide(&mut choker, &mut peers, Side::Leech, Time::ZERO),
+            [1, 2]
+        );
     }
 
     #[test]
@@ -208,8 +240,14 @@ mod tests {
         for peer in &mut peers {
             peer.gives = if peer.unchoked { 0 } else { 1_000 };
         }
-        assert_eq!(decide(&mut choker, &mut peers, Side::Leech, secs(5)), before);
-        assert_ne!(decide(&mut choker, &mut peers, Side::Leech, secs(10)), before);
+        assert_eq!(
+            decide(&mut choker, &mut peers, Side::Leech, secs(5)),
+            before
+        );
+        assert_ne!(
+            decide(&mut choker, &mut peers, Side::Leech, secs(10)),
+            before
+        );
     }
 
     #[test]
@@ -218,7 +256,9 @@ mod tests {
         let mut peers: Vec<Candidate> = (1..=6).map(|key| candidate(key, 1_000)).collect();
         peers[5].gives = 0;
         let turns = (1..=100)
-            .filter(|round| decide(&mut choker, &mut peers, Side::Leech, secs(round * 10)).contains(&6))
+            .filter(|round| {
+                decide(&mut choker, &mut peers, Side::Leech, secs(round * 10)).contains(&6)
+            })
             .count();
         assert!((5..45).contains(&turns), "{turns} of 100 rounds");
     }
@@ -231,7 +271,10 @@ mod tests {
         peers[3].unchoked = true;
         choker.optimistic = Some(PeerKey(1));
         choker.optimistic_until = secs(100);
-        assert_eq!(decide(&mut choker, &mut peers, Side::Leech, secs(10)), [1, 2, 3]);
+        assert_eq!(
+            decide(&mut choker, &mut peers, Side::Leech, secs(10)),
+            [1, 2, 3]
+        );
     }
 
     #[test]
@@ -244,7 +287,10 @@ mod tests {
                 turns[key as usize] += 1;
             }
         }
-        assert!(turns[1..].iter().all(|&turns| (20..=40).contains(&turns)), "{turns:?}");
+        assert!(
+            turns[1..].iter().all(|&turns| (20..=40).contains(&turns)),
+            "{turns:?}"
+        );
     }
 
     #[test]
@@ -252,6 +298,9 @@ mod tests {
         let mut choker = Choker::new(&config(), Time::ZERO);
         let mut peers = [candidate(1, 900), candidate(2, 0)];
         peers[0].interested = false;
-        assert_eq!(decide(&mut choker, &mut peers, Side::Leech, Time::ZERO), [2]);
+        assert_eq!(
+            decide(&mut choker, &mut peers, Side::Leech, Time::ZERO),
+            [2]
+        );
     }
 }

@@ -11,11 +11,11 @@ pub struct TorrentConfig {
     pub peer_id: PeerId,
     /// The port we accept peers on, told to trackers and peers.
     pub port: u16,
-    /// Connections at most, both directions together. CLI.md: 80.
+    /// Connections at most, both directions together. As other clients: 50 to 80.
     pub peers_max: usize,
     /// Dials under way at most. Chosen: a dead address costs 10 s, 30 at a time try 3 a second.
     pub dials_max: usize,
-    /// Known addresses kept at most (reliability.md §3 row 15).
+    /// Known addresses kept at most (a swarm of 3,000 machines).
     pub candidates_max: usize,
     /// Pieces in memory at most: being received or verified. The runtime sets it to its buffer
     /// pool divided by the piece length.
@@ -24,10 +24,11 @@ pub struct TorrentConfig {
     pub upload_limit: Option<u64>,
     /// Payload bytes per second received at most.
     pub download_limit: Option<u64>,
-    /// Requests that a peer may have queued with us (`reqq` of BEP 10; reliability.md row 12).
+    /// Requests that a peer may have queued with us (`reqq` of BEP 10).
     pub upload_queue_max: usize,
-    /// Payload bytes handed to one peer's socket and not yet written. Two or three readiness
-    /// rounds of a fast link; also what a cancel cannot take back any more.
+    /// Payload bytes that one peer's socket may hold whatever its rate: two round trips of a LAN.
+    pub serve_bytes_min: u32,
+    /// Payload bytes that one peer's socket may hold at most, however fast it is.
     pub serve_bytes_max: u32,
     /// Peers unchoked at most by us at a time, the optimistic one included.
     pub unchoke_slots: usize,
@@ -37,15 +38,18 @@ pub struct TorrentConfig {
     pub optimistic_interval: Duration,
     /// A peer that owes us blocks and sent none for this long is snubbing us. Most clients: 60 s.
     pub snub_after: Duration,
-    /// Outstanding requests per peer at first and at least (performance.md §6.1).
+    /// Outstanding requests per peer at first; doubles with every round trip. More would pile up
+    /// at a seed that a whole swarm meets at once.
+    pub window_start: u32,
+    /// Outstanding requests per peer at least, so that a slow peer reserves little.
     pub window_min: u32,
-    /// Outstanding requests per peer at most (performance.md §6.1).
+    /// Outstanding requests per peer at most: 32 MiB, a gigabit over a quarter second.
     pub window_max: u32,
-    /// A connection over which nothing was heard for this long is dead (reliability.md row 19).
+    /// A connection over which nothing was heard for this long is dead.
     pub silence_max: Duration,
     /// A connection over which we said nothing for this long gets a keep-alive (BEP 3).
     pub keepalive_after: Duration,
-    /// How long a peer that sent corrupt data stays banned (reliability.md row 17).
+    /// How long a peer that sent corrupt data stays banned.
     pub ban: Duration,
 }
 
@@ -62,12 +66,14 @@ impl TorrentConfig {
             upload_limit: None,
             download_limit: None,
             upload_queue_max: 2_000,
+            serve_bytes_min: 64 << 10,
             serve_bytes_max: 1 << 20,
             unchoke_slots: 8,
             choke_interval: Duration::from_secs(10),
             optimistic_interval: Duration::from_secs(30),
             snub_after: Duration::from_secs(30),
-            window_min: 64,
+            window_start: 16,
+            window_min: 8,
             window_max: 2_048,
             silence_max: Duration::from_secs(150),
             keepalive_after: Duration::from_secs(100),

@@ -14,9 +14,9 @@ use crate::time::Time;
 /// Wait after the first failure; doubles with each. Chosen: a seed that restarts is found again
 /// within seconds.
 const RETRY_FIRST: Duration = Duration::from_secs(2);
-/// Longest wait for an address the user gave (reliability.md F2: reconnected within 10 s).
+/// Longest wait for an address the user gave.
 const RETRY_MAX_MANUAL: Duration = Duration::from_secs(8);
-/// Longest wait for others (reliability.md row 16: exponential to an hour).
+/// Longest wait for others.
 const RETRY_MAX: Duration = Duration::from_secs(3_600);
 /// A connection that lasted this long was a good one: its failures are forgiven.
 const GOOD_CONNECTION: Duration = Duration::from_secs(30);
@@ -38,7 +38,7 @@ enum State {
 
 /// Known addresses and what became of them.
 #[derive(Clone, Debug)]
-pub struct Dialer {
+pub(super) struct Dialer {
     candidates: BTreeMap<SocketAddr, Candidate>,
     candidates_max: usize,
     dials_max: usize,
@@ -48,7 +48,7 @@ pub struct Dialer {
 
 impl Dialer {
     /// A dialer that knows nobody.
-    pub fn new(config: &TorrentConfig) -> Self {
+    pub(super) fn new(config: &TorrentConfig) -> Self {
         Self {
             candidates: BTreeMap::new(),
             candidates_max: config.candidates_max,
@@ -59,7 +59,7 @@ impl Dialer {
     }
 
     /// Takes in addresses; impossible ones, and those past the limit, are dropped.
-    pub fn add(&mut self, source: PeerSource, addrs: &[SocketAddr], now: Time) {
+    pub(super) fn add(&mut self, source: PeerSource, addrs: &[SocketAddr], now: Time) {
         for &addr in addrs.iter().filter(|addr| is_dialable(addr)) {
             let known = self.candidates.get_mut(&addr);
             if let Some(candidate) = known {
@@ -69,13 +69,18 @@ impl Dialer {
             if self.candidates.len() >= self.candidates_max && source != PeerSource::Manual {
                 continue;
             }
-            let candidate = Candidate { source, failures: 0, next_try: now, state: State::Idle };
+            let candidate = Candidate {
+                source,
+                failures: 0,
+                next_try: now,
+                state: State::Idle,
+            };
             self.candidates.insert(addr, candidate);
         }
     }
 
     /// The addresses to dial now, at most `room` of them; they count as being dialled.
-    pub fn due(&mut self, room: usize, now: Time) -> Vec<SocketAddr> {
+    pub(super) fn due(&mut self, room: usize, now: Time) -> Vec<SocketAddr> {
         let room = room.min(self.dials_max.saturating_sub(self.dialling));
         if room == 0 {
             return Vec::new();
@@ -98,19 +103,21 @@ impl Dialer {
     }
 
     /// A dial failed.
-    pub fn failed(&mut self, addr: SocketAddr, now: Time, rng: &mut ChaCha8Rng) {
+    pub(super) fn failed(&mut self, addr: SocketAddr, now: Time, rng: &mut ChaCha8Rng) {
         self.set_state(addr, State::Idle);
         self.back_off(addr, now, rng);
     }
 
     /// A connection from or to this listening address is up.
-    pub fn connected(&mut self, addr: SocketAddr, now: Time) {
+    pub(super) fn connected(&mut self, addr: SocketAddr, now: Time) {
         self.set_state(addr, State::Connected(now));
     }
 
     /// The connection from or to this listening address is gone.
-    pub fn closed(&mut self, addr: SocketAddr, now: Time, rng: &mut ChaCha8Rng) {
-        let Some(candidate) = self.candidates.get_mut(&addr) else { return };
+    pub(super) fn closed(&mut self, addr: SocketAddr, now: Time, rng: &mut ChaCha8Rng) {
+        let Some(candidate) = self.candidates.get_mut(&addr) else {
+            return;
+        };
         if let State::Connected(since) = candidate.state
             && now.since(since) >= GOOD_CONNECTION
         {
@@ -121,7 +128,7 @@ impl Dialer {
     }
 
     /// Never dial this address again.
-    pub fn ban(&mut self, addr: SocketAddr) {
+    pub(super) fn ban(&mut self, addr: SocketAddr) {
         // Bounded by the candidates: only addresses that were connected are banned.
         if self.banned.len() < self.candidates_max {
             self.banned.insert(addr);
@@ -129,46 +136,55 @@ impl Dialer {
     }
 
     /// This address is ourselves, or will never be of use: it is forgotten and refused.
-    pub fn drop_address(&mut self, addr: SocketAddr) {
+    pub(super) fn drop_address(&mut self, addr: SocketAddr) {
         self.set_state(addr, State::Idle);
         self.ban(addr);
         self.candidates.remove(&addr);
     }
 
     /// Where the address came from.
-    pub fn source_of(&self, addr: SocketAddr) -> Option<PeerSource> {
+    pub(super) fn source_of(&self, addr: SocketAddr) -> Option<PeerSource> {
         self.candidates.get(&addr).map(|candidate| candidate.source)
     }
 
     /// How many addresses are known.
-    pub fn known(&self) -> usize {
+    pub(super) fn known(&self) -> usize {
         self.candidates.len()
     }
 
     /// How many dials are under way.
-    pub const fn dialling(&self) -> usize {
+    pub(super) const fn dialling(&self) -> usize {
         self.dialling
     }
 
     fn back_off(&mut self, addr: SocketAddr, now: Time, rng: &mut ChaCha8Rng) {
-        let Some(candidate) = self.candidates.get_mut(&addr) else { return };
-        let longest =
-            if candidate.source == PeerSource::Manual { RETRY_MAX_MANUAL } else { RETRY_MAX };
-        let wait = RETRY_FIRST.saturating_mul(1 << candidate.failures.min(12)).min(longest);
+        let Some(candidate) = self.candidates.get_mut(&addr) else {
+            return;
+        };
+        let longest = if candidate.source == PeerSource::Manual {
+            RETRY_MAX_MANUAL
+        } else {
+            RETRY_MAX
+        };
+        let wait = RETRY_FIRST
+            .saturating_mul(1 << candidate.failures.min(12))
+            .min(longest);
         candidate.failures += 1;
         // Half of the wait is random, so that a swarm does not come back in one wave.
         candidate.next_try = now + wait.mul_f64(rng.random_range(0.5..1.0));
     }
 
     fn set_state(&mut self, addr: SocketAddr, state: State) {
-        let Some(candidate) = self.candidates.get_mut(&addr) else { return };
+        let Some(candidate) = self.candidates.get_mut(&addr) else {
+            return;
+        };
         let before = std::mem::replace(&mut candidate.state, state);
         self.dialling -= usize::from(before == State::Dialling);
         self.dialling += usize::from(state == State::Dialling);
     }
 }
 
-/// Whether an address can name a peer at all (reliability.md row 15).
+/// Whether an address can name a peer at all.
 fn is_dialable(addr: &SocketAddr) -> bool {
     let ip = addr.ip();
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
@@ -198,7 +214,11 @@ mod tests {
     #[test]
     fn an_address_is_dialled_once_at_a_time() {
         let (mut dialer, mut rng) = dialer();
-        dialer.add(PeerSource::Tracker, &[addr(1), addr(1), addr(2)], Time::ZERO);
+        dialer.add(
+            PeerSource::Tracker,
+            &[addr(1), addr(1), addr(2)],
+            Time::ZERO,
+        );
         assert_eq!(dialer.due(9, Time::ZERO), [addr(1), addr(2)]);
         assert_eq!(dialer.due(9, Time::ZERO), []);
         dialer.failed(addr(1), Time::ZERO, &mut rng);

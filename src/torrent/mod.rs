@@ -1,67 +1,264 @@
 //! The pure core: one swarm as one machine sees it. It decides whom to dial, what to request, whom
 //! to unchoke and when to announce; it does no I/O, reads no clock and holds no payload.
+//!
+//! [`event`] is the contract. [`Torrent::handle`] never fails: a peer that breaks the protocol
+//! becomes an [`Action::Disconnect`]. The parts ([`picker`](availability), [`choker`], [`dialer`],
+//! [`announcer`]) are plain structs that know nothing of each other; `Torrent` asks one and tells
+//! another.
 
+mod announcer;
+mod availability;
+mod check;
+mod choker;
 pub mod config;
+mod connections;
+pub mod content;
+mod dialer;
 pub mod event;
+mod inbound;
+mod partial;
+mod peer;
+mod pieces;
 pub mod progress;
+mod rate;
+mod report;
+mod requests;
+#[cfg(test)]
+mod tests;
+mod ticks;
+mod uploads;
 
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
 
 use crate::bitfield::Bitfield;
-use crate::ids::InfoHash;
-use crate::layout::Layout;
+use crate::ids::PeerId;
 use crate::time::Time;
 
+use announcer::Announcer;
+use availability::Availability;
+use choker::Choker;
 pub use config::TorrentConfig;
+pub use content::Content;
+use dialer::Dialer;
 pub use event::{Action, Event};
+use event::{Command, DiskFault, PeerKey};
+use partial::PartialPieces;
+use peer::PeerTable;
 pub use progress::Progress;
-
-/// What the core must know of the content.
-#[derive(Clone, Debug)]
-pub struct Content {
-    /// The name of the swarm.
-    pub info_hash: InfoHash,
-    /// Pieces and blocks.
-    pub layout: Layout,
-    /// Byte ranges that are zeros (BEP 47), ascending: never fetched.
-    pub padding: Vec<Range<u64>>,
-    /// Tracker URLs in tiers (BEP 12). [`event::TrackerId`] counts through all tiers in this order.
-    pub trackers: Vec<Vec<String>>,
-    /// Pieces that we want; the others are neither fetched nor waited for.
-    pub wanted: Bitfield,
-}
+use rate::{Rate, TokenBucket};
 
 /// One swarm.
 #[derive(Debug)]
-pub struct Torrent {}
+pub struct Torrent {
+    content: Content,
+    config: TorrentConfig,
+    rng: ChaCha8Rng,
+    /// Pieces that are verified and stored.
+    have: Bitfield,
+    /// Wanted pieces that are not in `have`.
+    missing: u32,
+    peers: PeerTable,
+    availability: Availability,
+    partial: PartialPieces,
+    choker: Choker,
+    dialer: Dialer,
+    announcer: Announcer,
+    upload: TokenBucket,
+    download: TokenBucket,
+    /// Somebody could be served, but for the upload limit.
+    upload_waits: bool,
+    /// Somebody could be asked for blocks, but for the download limit.
+    download_waits: bool,
+    totals: Totals,
+    /// Peers that sent corrupt data, and until when they stay away.
+    banned: BTreeMap<PeerId, Time>,
+    /// Peers that were seen to have everything; bounded by `SEEN_MAX`.
+    seen_complete: BTreeSet<PeerId>,
+    /// The disk refused at this moment.
+    disk_fault: Option<(Time, DiskFault)>,
+    /// Whose turn it was last to be served.
+    last_served: PeerKey,
+    phase: Phase,
+    /// Observers were told that every wanted piece is stored, or it was so from the start.
+    is_told_complete: bool,
+    due: Due,
+    next_tick: Time,
+    actions: VecDeque<Action>,
+}
+
+/// Where the session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Goodbyes are on their way.
+    Stopping,
+    Stopped,
+}
+
+/// Work that events of one batch ask for and that is done once, at the end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Due {
+    /// Slots may be free, or wanted by others.
+    choking: bool,
+    /// Every peer may have something new to be asked for.
+    requests: bool,
+    /// Somebody may be served.
+    uploads: bool,
+    /// Somebody may be dialled.
+    dials: bool,
+    /// Somebody may be announced to.
+    announces: bool,
+}
+
+/// Payload bytes since the start.
+#[derive(Clone, Debug, Default)]
+struct Totals {
+    received: u64,
+    received_from_seeds: u64,
+    sent: u64,
+    wasted: u64,
+    done: u64,
+    wanted: u64,
+    bad_pieces: u32,
+    down: Rate,
+    up: Rate,
+    /// When payload last moved in either direction.
+    moved: Time,
+}
 
 impl Torrent {
     /// A swarm of which we have the pieces in `have`. `seed` seeds every random choice.
+    ///
+    /// # Panics
+    /// If `have` or `content.wanted` is not as long as the content has pieces.
     pub fn new(
-        _content: Content,
-        _have: Bitfield,
-        _config: TorrentConfig,
-        _seed: u64,
-        _now: Time,
+        content: Content,
+        have: Bitfield,
+        config: TorrentConfig,
+        seed: u64,
+        now: Time,
     ) -> Self {
-        Self {}
+        let layout = content.layout;
+        assert_eq!(
+            have.len(),
+            layout.piece_count(),
+            "`have` belongs to other content"
+        );
+        assert_eq!(
+            content.wanted.len(),
+            layout.piece_count(),
+            "`wanted` is of other content"
+        );
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut pickable = content.wanted.clone();
+        for piece in layout.pieces().filter(|&piece| have.has(piece)) {
+            pickable.remove(piece);
+        }
+        let payload = |set: &Bitfield| -> u64 {
+            let pieces = set.iter_ones().filter_map(|index| layout.piece(index));
+            pieces
+                .map(|piece| u64::from(content.payload_len(piece)))
+                .sum()
+        };
+        let wanted = payload(&content.wanted);
+        let totals = Totals {
+            wanted,
+            done: wanted - payload(&pickable),
+            moved: now,
+            ..Totals::default()
+        };
+        let mut torrent = Self {
+            missing: pickable.count(),
+            availability: Availability::new(layout, &pickable, &mut rng),
+            partial: PartialPieces::new(layout, content.padding.clone()),
+            choker: Choker::new(&config, now),
+            dialer: Dialer::new(&config),
+            announcer: Announcer::new(&content.trackers, now, &mut rng),
+            upload: TokenBucket::new(config.upload_limit, now),
+            download: TokenBucket::new(config.download_limit, now),
+            upload_waits: false,
+            download_waits: false,
+            peers: PeerTable::default(),
+            banned: BTreeMap::new(),
+            seen_complete: BTreeSet::new(),
+            disk_fault: None,
+            last_served: PeerKey(0),
+            phase: Phase::Running,
+            is_told_complete: pickable.is_empty(),
+            due: Due::default(),
+            next_tick: now,
+            actions: VecDeque::new(),
+            totals,
+            content,
+            config,
+            rng,
+            have,
+        };
+        torrent.verify_pure_padding(&pickable);
+        torrent
     }
 
     /// Something happened at `now`.
-    pub fn handle(&mut self, _event: Event, _now: Time) {}
+    pub fn handle(&mut self, event: Event, now: Time) {
+        match event {
+            Event::Deadline => {}
+            Event::PeersFound { source, addrs } => self.peers_found(source, &addrs, now),
+            Event::Connected {
+                peer,
+                addr,
+                direction,
+                theirs,
+            } => {
+                self.connected(peer, addr, (direction, theirs), now);
+            }
+            Event::ConnectFailed { addr } => self.connect_failed(addr, now),
+            Event::Received { peer, messages } => self.received(peer, messages, now),
+            Event::Served {
+                peer,
+                blocks,
+                outcome,
+            } => self.served(peer, &blocks, &outcome, now),
+            Event::PieceVerified { piece, outcome } => self.piece_verified(piece, outcome, now),
+            Event::PiecesLost { pieces } => self.pieces_lost(&pieces),
+            Event::PiecesFound { pieces } => self.pieces_found(&pieces, now),
+            Event::Announced { tracker, result } => self.announced(tracker, result, now),
+            Event::Closed { peer, reason } => self.closed(peer, reason, now),
+            Event::Command(command) => self.command(command, now),
+        }
+        self.do_due_work(now);
+    }
 
     /// The next thing to do; drain to `None` after each batch of events.
     pub fn poll(&mut self) -> Option<Action> {
-        None
+        self.actions.pop_front()
     }
 
-    /// When to send [`Event::Deadline`] if nothing else happens before.
-    pub fn deadline(&self) -> Option<Time> {
-        None
+    /// Whether every wanted piece is stored.
+    pub const fn is_complete(&self) -> bool {
+        self.missing == 0
     }
 
-    /// A snapshot for observers.
-    pub fn progress(&self, _now: Time) -> Progress {
-        Progress::default()
+    /// Pieces that are verified and stored.
+    pub const fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    fn command(&mut self, command: Command, now: Time) {
+        match command {
+            Command::Stop => self.stop(now),
+            Command::LimitUpload(limit) => {
+                self.config.upload_limit = limit;
+                self.upload.set_limit(limit, now);
+                self.due.uploads = true;
+            }
+            Command::LimitDownload(limit) => {
+                self.config.download_limit = limit;
+                self.download.set_limit(limit, now);
+                self.due.requests = true;
+            }
+        }
     }
 }

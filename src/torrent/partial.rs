@@ -10,12 +10,12 @@ use std::ops::Range;
 use super::event::PeerKey;
 use crate::layout::{Block, Layout, PieceIndex};
 
-/// Peers that may be asked for one block at the same time (reliability.md row 19: 3 copies).
-pub const HOLDERS_MAX: usize = 3;
+/// Peers that may be asked for one block at the same time.
+pub(super) const HOLDERS_MAX: usize = 3;
 
 /// One piece between its first request and its last block.
 #[derive(Clone, Debug)]
-pub struct PartialPiece {
+pub(super) struct PartialPiece {
     /// Opening order; older pieces are finished first.
     sequence: u64,
     blocks: Vec<BlockState>,
@@ -30,13 +30,13 @@ pub struct PartialPiece {
 
 /// Who sent how much of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Contributor {
+pub(super) struct Contributor {
     /// The connection.
-    pub peer: PeerKey,
+    pub(super) peer: PeerKey,
     /// Its remote address.
-    pub addr: SocketAddr,
+    pub(super) addr: SocketAddr,
     /// Payload bytes.
-    pub bytes: u32,
+    pub(super) bytes: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl BlockState {
 
 /// What an arriving block changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub(super) enum Arrival {
     /// It was missing. `rivals` were asked for it too and need not send it.
     Fresh {
         /// Other peers that were asked for it.
@@ -67,7 +67,7 @@ pub enum Arrival {
 
 /// All open pieces.
 #[derive(Clone, Debug)]
-pub struct PartialPieces {
+pub(super) struct PartialPieces {
     layout: Layout,
     padding: Vec<Range<u64>>,
     pieces: BTreeMap<PieceIndex, PartialPiece>,
@@ -80,7 +80,7 @@ pub struct PartialPieces {
 
 impl PartialPieces {
     /// No piece is open. `padding` are the ranges of the content that are zeros.
-    pub fn new(layout: Layout, padding: Vec<Range<u64>>) -> Self {
+    pub(super) fn new(layout: Layout, padding: Vec<Range<u64>>) -> Self {
         Self {
             layout,
             padding,
@@ -95,11 +95,14 @@ impl PartialPieces {
     ///
     /// # Panics
     /// If the piece is open already.
-    pub fn open(&mut self, piece: PieceIndex, solo: Option<PeerKey>) {
+    pub(super) fn open(&mut self, piece: PieceIndex, solo: Option<PeerKey>) {
         let blocks: Vec<BlockState> = self
             .layout
             .blocks(piece)
-            .map(|block| BlockState { received: self.is_padding(block), ..BlockState::default() })
+            .map(|block| BlockState {
+                received: self.is_padding(block),
+                ..BlockState::default()
+            })
             .collect();
         let missing = blocks.iter().filter(|block| !block.received).count() as u32;
         let sequence = self.opened;
@@ -120,13 +123,15 @@ impl PartialPieces {
     }
 
     /// Whether every block of the piece is padding.
-    pub fn is_all_padding(&self, piece: PieceIndex) -> bool {
-        self.layout.blocks(piece).all(|block| self.is_padding(block))
+    pub(super) fn is_all_padding(&self, piece: PieceIndex) -> bool {
+        self.layout
+            .blocks(piece)
+            .all(|block| self.is_padding(block))
     }
 
     /// Takes up to `want` unasked blocks of pieces that `may_ask` accepts, oldest piece first, and
     /// notes `peer` as their holder.
-    pub fn ask(
+    pub(super) fn ask(
         &mut self,
         peer: PeerKey,
         want: usize,
@@ -139,7 +144,10 @@ impl PartialPieces {
             if out.len() >= target {
                 break;
             }
-            let partial = self.pieces.get_mut(&piece).expect("askable pieces are open");
+            let partial = self
+                .pieces
+                .get_mut(&piece)
+                .expect("askable pieces are open");
             if !may_ask(piece) || partial.solo.is_some_and(|solo| solo != peer) {
                 continue;
             }
@@ -162,8 +170,10 @@ impl PartialPieces {
 
     /// Notes one more holder of a block that is asked for elsewhere; refuses (`false`) if it is
     /// here, is this peer's already, or has [`HOLDERS_MAX`] holders.
-    pub fn ask_again(&mut self, block: Block, peer: PeerKey) -> bool {
-        let Some(partial) = self.pieces.get_mut(&block.piece()) else { return false };
+    pub(super) fn ask_again(&mut self, block: Block, peer: PeerKey) -> bool {
+        let Some(partial) = self.pieces.get_mut(&block.piece()) else {
+            return false;
+        };
         let state = &mut partial.blocks[number(block)];
         if state.received
             || partial.solo.is_some_and(|solo| solo != peer)
@@ -179,13 +189,19 @@ impl PartialPieces {
     }
 
     /// The peer will not send this block; it may be asked of others.
-    pub fn release(&mut self, block: Block, peer: PeerKey) {
-        let Some(partial) = self.pieces.get_mut(&block.piece()) else { return };
+    pub(super) fn release(&mut self, block: Block, peer: PeerKey) {
+        let Some(partial) = self.pieces.get_mut(&block.piece()) else {
+            return;
+        };
         if partial.solo == Some(peer) {
             partial.solo = None;
         }
         let state = &mut partial.blocks[number(block)];
-        let Some(holder) = state.holders.iter_mut().find(|holder| **holder == Some(peer)) else {
+        let Some(holder) = state
+            .holders
+            .iter_mut()
+            .find(|holder| **holder == Some(peer))
+        else {
             return;
         };
         *holder = None;
@@ -196,9 +212,13 @@ impl PartialPieces {
     }
 
     /// A block is in its buffer.
-    pub fn receive(&mut self, block: Block, peer: PeerKey, addr: SocketAddr) -> Arrival {
-        let Some(partial) = self.pieces.get_mut(&block.piece()) else { return Arrival::Useless };
-        let Some(state) = partial.blocks.get_mut(number(block)) else { return Arrival::Useless };
+    pub(super) fn receive(&mut self, block: Block, peer: PeerKey, addr: SocketAddr) -> Arrival {
+        let Some(partial) = self.pieces.get_mut(&block.piece()) else {
+            return Arrival::Useless;
+        };
+        let Some(state) = partial.blocks.get_mut(number(block)) else {
+            return Arrival::Useless;
+        };
         if state.received {
             return Arrival::Useless;
         }
@@ -206,37 +226,55 @@ impl PartialPieces {
             partial.unasked -= 1;
         }
         let holders = std::mem::take(&mut state.holders);
-        let rivals = holders.into_iter().flatten().filter(|&holder| holder != peer).collect();
+        let rivals = holders
+            .into_iter()
+            .flatten()
+            .filter(|&holder| holder != peer)
+            .collect();
         state.received = true;
         partial.missing -= 1;
         if partial.unasked == 0 {
             self.askable.remove(&(partial.sequence, block.piece()));
         }
-        match partial.contributors.iter_mut().find(|contributor| contributor.peer == peer) {
+        match partial
+            .contributors
+            .iter_mut()
+            .find(|contributor| contributor.peer == peer)
+        {
             Some(contributor) => contributor.bytes += block.len(),
-            None => partial.contributors.push(Contributor { peer, addr, bytes: block.len() }),
+            None => partial.contributors.push(Contributor {
+                peer,
+                addr,
+                bytes: block.len(),
+            }),
         }
-        Arrival::Fresh { rivals, completes: partial.missing == 0 }
+        Arrival::Fresh {
+            rivals,
+            completes: partial.missing == 0,
+        }
     }
 
     /// Moves a piece with no missing block on to verification.
     ///
     /// # Panics
     /// If the piece is not open or a block is missing.
-    pub fn start_verifying(&mut self, piece: PieceIndex) {
-        let partial = self.pieces.remove(&piece).expect("only open pieces are verified");
+    pub(super) fn start_verifying(&mut self, piece: PieceIndex) {
+        let partial = self
+            .pieces
+            .remove(&piece)
+            .expect("only open pieces are verified");
         assert_eq!(partial.missing, 0, "only complete pieces are verified");
         self.verifying.insert(piece, partial.contributors);
     }
 
     /// Verification ended: who sent the piece; `None` if it was not being verified.
-    pub fn end_verifying(&mut self, piece: PieceIndex) -> Option<Vec<Contributor>> {
+    pub(super) fn end_verifying(&mut self, piece: PieceIndex) -> Option<Vec<Contributor>> {
         self.verifying.remove(&piece)
     }
 
     /// Closes open pieces of which nobody was asked anything and that `is_stranded` says nobody can
     /// finish. Returns them.
-    pub fn forget(&mut self, is_stranded: impl Fn(PieceIndex) -> bool) -> Vec<PieceIndex> {
+    pub(super) fn forget(&mut self, is_stranded: impl Fn(PieceIndex) -> bool) -> Vec<PieceIndex> {
         let stranded: Vec<(u64, PieceIndex)> = self
             .askable
             .iter()
@@ -254,34 +292,34 @@ impl PartialPieces {
     }
 
     /// Open pieces, those being verified included.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.pieces.len() + self.verifying.len()
     }
 
     /// Pieces whose hash is being checked.
-    pub fn verifying_count(&self) -> usize {
+    pub(super) fn verifying_count(&self) -> usize {
         self.verifying.len()
     }
 
     /// Whether the piece is open or being verified.
-    pub fn is_open(&self, piece: PieceIndex) -> bool {
+    pub(super) fn is_open(&self, piece: PieceIndex) -> bool {
         self.pieces.contains_key(&piece) || self.verifying.contains_key(&piece)
     }
 
-    /// Whether any open piece has an unasked block.
-    pub fn has_askable(&self) -> bool {
-        !self.askable.is_empty()
-    }
-
     /// Payload bytes of open pieces that are here already, padding left out.
-    pub fn bytes_received(&self) -> u64 {
-        let open = self.pieces.values().flat_map(|partial| &partial.contributors);
+    pub(super) fn bytes_received(&self) -> u64 {
+        let open = self
+            .pieces
+            .values()
+            .flat_map(|partial| &partial.contributors);
         let verifying = self.verifying.values().flatten();
-        open.chain(verifying).map(|contributor| u64::from(contributor.bytes)).sum()
+        open.chain(verifying)
+            .map(|contributor| u64::from(contributor.bytes))
+            .sum()
     }
 
     /// Every (block, holder) pair, for the invariant check.
-    pub fn holders(&self) -> impl Iterator<Item = (Block, PeerKey)> + '_ {
+    pub(super) fn holders(&self) -> impl Iterator<Item = (Block, PeerKey)> + '_ {
         self.pieces.iter().flat_map(|(&piece, partial)| {
             self.layout.blocks(piece).flat_map(|block| {
                 let holders = partial.blocks[number(block)].holders;
@@ -291,25 +329,47 @@ impl PartialPieces {
     }
 
     /// Panics if a count disagrees with the blocks.
-    pub fn check(&self) {
+    pub(super) fn check(&self) {
         for (piece, partial) in &self.pieces {
-            let unasked = partial.blocks.iter().filter(|block| block.is_unasked()).count();
-            let missing = partial.blocks.iter().filter(|block| !block.received).count();
-            assert_eq!(partial.unasked as usize, unasked, "unasked blocks of {piece:?}");
-            assert_eq!(partial.missing as usize, missing, "missing blocks of {piece:?}");
+            let unasked = partial
+                .blocks
+                .iter()
+                .filter(|block| block.is_unasked())
+                .count();
+            let missing = partial
+                .blocks
+                .iter()
+                .filter(|block| !block.received)
+                .count();
+            assert_eq!(
+                partial.unasked as usize, unasked,
+                "unasked blocks of {piece:?}"
+            );
+            assert_eq!(
+                partial.missing as usize, missing,
+                "missing blocks of {piece:?}"
+            );
             assert!(missing > 0, "a complete piece is being verified: {piece:?}");
             let askable = self.askable.contains(&(partial.sequence, *piece));
             assert_eq!(askable, unasked > 0, "askable index of {piece:?}");
-            assert!(!self.verifying.contains_key(piece), "open and verifying: {piece:?}");
+            assert!(
+                !self.verifying.contains_key(piece),
+                "open and verifying: {piece:?}"
+            );
         }
-        assert!(self.askable.len() <= self.pieces.len(), "askable pieces are open");
+        assert!(
+            self.askable.len() <= self.pieces.len(),
+            "askable pieces are open"
+        );
     }
 
     fn is_padding(&self, block: Block) -> bool {
         let start = self.layout.block_offset(block);
         let end = start + u64::from(block.len());
         let after = self.padding.partition_point(|range| range.end < end);
-        self.padding.get(after).is_some_and(|range| range.start <= start && end <= range.end)
+        self.padding
+            .get(after)
+            .is_some_and(|range| range.start <= start && end <= range.end)
     }
 }
 
@@ -351,7 +411,13 @@ mod tests {
         let first = ask(&mut partial, ALICE, 3);
         assert!(first.iter().all(|block| block.piece().get() == 2));
         let second = ask(&mut partial, BOB, 9);
-        assert_eq!(second.iter().map(|block| block.piece().get()).collect::<Vec<_>>(), [2, 0, 0, 0, 0]);
+        assert_eq!(
+            second
+                .iter()
+                .map(|block| block.piece().get())
+                .collect::<Vec<_>>(),
+            [2, 0, 0, 0, 0]
+        );
         assert!(ask(&mut partial, ALICE, 1).is_empty());
     }
 
@@ -372,7 +438,10 @@ mod tests {
         let blocks = ask(&mut partial, ALICE, 4);
         assert!(partial.ask_again(blocks[0], BOB));
         assert!(!partial.ask_again(blocks[0], BOB));
-        let fresh = Arrival::Fresh { rivals: vec![ALICE], completes: false };
+        let fresh = Arrival::Fresh {
+            rivals: vec![ALICE],
+            completes: false,
+        };
         assert_eq!(partial.receive(blocks[0], BOB, addr()), fresh);
         assert_eq!(partial.receive(blocks[0], ALICE, addr()), Arrival::Useless);
         assert!(!partial.ask_again(blocks[0], ALICE));
@@ -417,7 +486,10 @@ mod tests {
         let padding = vec![u64::from(BLOCK_LEN) + 5..u64::from(BLOCK_LEN) * 4];
         let mut partial = PartialPieces::new(layout, padding);
         partial.open(layout.piece(0).expect("exists"), None);
-        let asked: Vec<u32> = ask(&mut partial, ALICE, 9).iter().map(|b| b.begin()).collect();
+        let asked: Vec<u32> = ask(&mut partial, ALICE, 9)
+            .iter()
+            .map(|b| b.begin())
+            .collect();
         assert_eq!(asked, [0, BLOCK_LEN]);
     }
 

@@ -25,7 +25,7 @@ const SLOW_START: Duration = Duration::from_secs(1);
 
 /// A peer's pieces before it said anything: none, and it may still say so (BEP 3, BEP 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening {
+pub(super) enum Opening {
     /// Bitfield, HaveAll or HaveNone may come.
     Expected,
     /// It came, or the time for it is over.
@@ -34,78 +34,78 @@ pub enum Opening {
 
 /// One connection.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub(super) struct Peer {
     /// Its remote address.
-    pub addr: SocketAddr,
+    pub(super) addr: SocketAddr,
     /// Where it listens, as far as known.
-    pub listen_addr: Option<SocketAddr>,
+    pub(super) listen_addr: Option<SocketAddr>,
     /// Who dialled.
-    pub direction: Direction,
+    pub(super) direction: Direction,
     /// How we learned of it.
-    pub source: PeerSource,
+    pub(super) source: PeerSource,
     /// What it calls itself.
-    pub id: PeerId,
+    pub(super) id: PeerId,
     /// Extensions it speaks.
-    pub reserved: Reserved,
+    pub(super) reserved: Reserved,
     /// Its client's name from the extension handshake, unescaped.
-    pub client: String,
+    pub(super) client: String,
     /// We do not answer its requests.
-    pub am_choking: bool,
+    pub(super) am_choking: bool,
     /// We told it that it has something we want.
-    pub am_interested: bool,
+    pub(super) am_interested: bool,
     /// It does not answer our requests.
-    pub peer_choking: bool,
+    pub(super) peer_choking: bool,
     /// It wants something of us.
-    pub peer_interested: bool,
+    pub(super) peer_interested: bool,
     /// When we last choked or unchoked it.
-    pub choke_changed: Time,
+    pub(super) choke_changed: Time,
     /// The pieces it has.
-    pub have: Bitfield,
+    pub(super) have: Bitfield,
     /// Whether its bitfield is still expected.
-    pub opening: Opening,
+    pub(super) opening: Opening,
     /// It will never want anything (BEP 21), or has everything.
-    pub upload_only: bool,
+    pub(super) upload_only: bool,
     /// How many of its pieces we miss and want.
-    pub interesting: u32,
+    pub(super) interesting: u32,
     /// Pieces that it lets us ask for while it chokes us (BEP 6), bounded by `ALLOWED_FAST_MAX`.
-    pub allowed_fast: Vec<u32>,
+    pub(super) allowed_fast: Vec<u32>,
     /// What we asked for and when, oldest first.
-    pub asked: VecDeque<Block>,
+    pub(super) asked: VecDeque<Block>,
     /// How many blocks may be asked for at a time.
-    pub window: u32,
+    pub(super) window: u32,
     /// Requests it lets us queue (BEP 10 `reqq`).
-    pub reqq: u32,
+    pub(super) reqq: u32,
     /// Since when it owes us something without sending any.
-    pub owes_since: Time,
+    pub(super) owes_since: Time,
     /// It owed us for too long; one block at a time until it sends again.
-    pub snubbing: bool,
+    pub(super) snubbing: bool,
     /// What it asked for, oldest first.
-    pub wants: VecDeque<Block>,
+    pub(super) wants: VecDeque<Block>,
     /// Payload bytes handed to its socket and not written yet.
-    pub serving: u32,
+    pub(super) serving: u32,
     /// Requests made while we choke it, since the last unchoke.
-    pub choked_requests: u32,
+    pub(super) choked_requests: u32,
     /// Payload received in bytes, and its rate.
-    pub received: u64,
+    pub(super) received: u64,
     /// Payload received that nobody asked for, in bytes.
-    pub unasked_bytes: u32,
+    pub(super) unasked_bytes: u32,
     /// Payload sent in bytes.
-    pub sent: u64,
+    pub(super) sent: u64,
     /// Rate in.
-    pub down: Rate,
+    pub(super) down: Rate,
     /// Rate out.
-    pub up: Rate,
+    pub(super) up: Rate,
     /// When its first block came.
-    pub first_block: Option<Time>,
+    pub(super) first_block: Option<Time>,
     /// When we last heard of it.
-    pub heard: Time,
+    pub(super) heard: Time,
     /// When we last said something to it.
-    pub spoke: Time,
+    pub(super) spoke: Time,
 }
 
 impl Peer {
     /// A fresh connection: both sides choking, neither interested (BEP 3).
-    pub fn new(
+    pub(super) fn new(
         addr: SocketAddr,
         direction: Direction,
         theirs: Handshake,
@@ -150,36 +150,55 @@ impl Peer {
     }
 
     /// Whether it has every piece.
-    pub const fn is_seed(&self) -> bool {
+    pub(super) const fn is_seed(&self) -> bool {
         self.have.is_full()
     }
 
     /// How many more blocks may be asked for.
-    pub fn room(&self) -> usize {
-        let window = if self.snubbing { 1 } else { self.window.min(self.reqq) };
+    pub(super) fn room(&self) -> usize {
+        let window = if self.snubbing {
+            1
+        } else {
+            self.window.min(self.reqq)
+        };
         (window as usize).saturating_sub(self.asked.len())
     }
 
     /// Adapts the window to the blocks that just came.
-    pub fn adapt_window(&mut self, blocks: u32, config: &TorrentConfig, now: Time) {
+    pub(super) fn adapt_window(&mut self, blocks: u32, config: &TorrentConfig, now: Time) {
         let per_second = self.down.per_second(now);
         let in_time = per_second * WINDOW_TIME.as_millis() as u64 / 1_000 / u64::from(BLOCK_LEN);
         let target = u32::try_from(in_time + WINDOW_SPARE).unwrap_or(u32::MAX);
-        let is_starting = self.first_block.is_none_or(|first| now.since(first) < SLOW_START);
-        self.window = if is_starting { (self.window + blocks).max(target) } else { target }
-            .clamp(config.window_min, config.window_max);
+        let is_starting = self
+            .first_block
+            .is_none_or(|first| now.since(first) < SLOW_START);
+        self.window = if is_starting {
+            (self.window + blocks).max(target)
+        } else {
+            target
+        }
+        .clamp(config.window_min, config.window_max);
     }
 
     /// How long it needs for `blocks` blocks at its present rate; `None` if it sends nothing.
-    pub fn time_for(&self, blocks: usize, now: Time) -> Option<Duration> {
+    pub(super) fn time_for(&self, blocks: usize, now: Time) -> Option<Duration> {
         let per_second = self.down.per_second(now);
         let nanos = blocks as u64 * u64::from(BLOCK_LEN) * 1_000_000_000;
         nanos.checked_div(per_second).map(Duration::from_nanos)
     }
 
+    /// Payload bytes that may wait in its socket: what it takes in a fifth of a second, so that a
+    /// cancel still finds most of a slow peer's queue here.
+    pub(super) fn serve_credit(&self, config: &TorrentConfig, now: Time) -> u32 {
+        let fifth = u32::try_from(self.up.per_second(now) / 5).unwrap_or(u32::MAX);
+        fifth.clamp(config.serve_bytes_min, config.serve_bytes_max)
+    }
+
     /// Takes a block off the list of what it was asked; `false` if it was not on it.
-    pub fn unask(&mut self, block: Block) -> bool {
-        let Some(place) = self.asked.iter().position(|&asked| asked == block) else { return false };
+    pub(super) fn unask(&mut self, block: Block) -> bool {
+        let Some(place) = self.asked.iter().position(|&asked| asked == block) else {
+            return false;
+        };
         self.asked.remove(place);
         true
     }
@@ -187,54 +206,54 @@ impl Peer {
 
 /// The connections, in key order.
 #[derive(Clone, Debug, Default)]
-pub struct PeerTable {
+pub(super) struct PeerTable {
     peers: BTreeMap<PeerKey, Peer>,
 }
 
 impl PeerTable {
     /// Adds a connection.
-    pub fn insert(&mut self, key: PeerKey, peer: Peer) {
+    pub(super) fn insert(&mut self, key: PeerKey, peer: Peer) {
         let earlier = self.peers.insert(key, peer);
         assert!(earlier.is_none(), "a connection's key is never reused");
     }
 
     /// Takes a connection out.
-    pub fn remove(&mut self, key: PeerKey) -> Option<Peer> {
+    pub(super) fn remove(&mut self, key: PeerKey) -> Option<Peer> {
         self.peers.remove(&key)
     }
 
     /// The connection, unless it is gone: events that cross its end are normal.
-    pub fn find(&self, key: PeerKey) -> Option<&Peer> {
+    pub(super) fn find(&self, key: PeerKey) -> Option<&Peer> {
         self.peers.get(&key)
     }
 
     /// As [`PeerTable::find`].
-    pub fn find_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
+    pub(super) fn find_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
         self.peers.get_mut(&key)
     }
 
     /// All connections.
-    pub fn iter(&self) -> impl Iterator<Item = (PeerKey, &Peer)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PeerKey, &Peer)> {
         self.peers.iter().map(|(&key, peer)| (key, peer))
     }
 
     /// All connections.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (PeerKey, &mut Peer)> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PeerKey, &mut Peer)> {
         self.peers.iter_mut().map(|(&key, peer)| (key, peer))
     }
 
     /// The keys of all connections, for loops that change them one by one.
-    pub fn keys(&self) -> Vec<PeerKey> {
+    pub(super) fn keys(&self) -> Vec<PeerKey> {
         self.peers.keys().copied().collect()
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.peers.len()
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.peers.is_empty()
     }
 }

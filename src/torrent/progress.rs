@@ -13,6 +13,8 @@ pub struct Progress {
     pub wanted_bytes: u64,
     /// How much of it is verified and stored.
     pub done_bytes: u64,
+    /// Payload of unfinished pieces that is here already.
+    pub partial_bytes: u64,
     /// Pieces verified and stored.
     pub have: u32,
     /// Pieces of the content.

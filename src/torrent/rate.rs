@@ -11,7 +11,7 @@ const SLOTS: usize = 8;
 
 /// Bytes per second over the last 4 s.
 #[derive(Clone, Debug, Default)]
-pub struct Rate {
+pub(super) struct Rate {
     slots: [u64; SLOTS],
     /// Number of the newest slot since the start of time.
     newest: u64,
@@ -21,14 +21,14 @@ pub struct Rate {
 
 impl Rate {
     /// Counts `bytes` that passed at `now`.
-    pub fn add(&mut self, bytes: u64, now: Time) {
+    pub(super) fn add(&mut self, bytes: u64, now: Time) {
         self.advance(now);
         self.since.get_or_insert(now);
         self.slots[slot_of(now) as usize % SLOTS] += bytes;
     }
 
     /// Bytes per second at `now`.
-    pub fn per_second(&self, now: Time) -> u64 {
+    pub(super) fn per_second(&self, now: Time) -> u64 {
         let Some(since) = self.since else { return 0 };
         let current = slot_of(now);
         let oldest = (current + 1).saturating_sub(SLOTS as u64);
@@ -63,7 +63,7 @@ fn slot_of(now: Time) -> u64 {
 /// A whole block may pass as soon as the balance is positive: the balance then goes below zero, so
 /// the long-run rate is exact whatever the block size.
 #[derive(Clone, Debug)]
-pub struct TokenBucket {
+pub(super) struct TokenBucket {
     /// Bytes per second; `None` lets everything through.
     limit: Option<u64>,
     /// In billionths of a byte, so that no rounding is lost between calls.
@@ -74,30 +74,34 @@ pub struct TokenBucket {
 impl TokenBucket {
     /// What may pass at once after a pause: 50 ms worth. Chosen: hides a timer's lateness, is still
     /// smooth for the other side's rate measurement.
-    pub const BURST: Duration = Duration::from_millis(50);
+    pub(super) const BURST: Duration = Duration::from_millis(50);
 
     /// A bucket for `limit` bytes per second, full at `now`.
-    pub fn new(limit: Option<u64>, now: Time) -> Self {
-        let mut bucket = Self { limit, balance: 0, updated: now };
+    pub(super) fn new(limit: Option<u64>, now: Time) -> Self {
+        let mut bucket = Self {
+            limit,
+            balance: 0,
+            updated: now,
+        };
         bucket.balance = bucket.capacity();
         bucket
     }
 
     /// Changes the limit; what was saved up under the old one is capped to the new burst.
-    pub fn set_limit(&mut self, limit: Option<u64>, now: Time) {
+    pub(super) fn set_limit(&mut self, limit: Option<u64>, now: Time) {
         self.refill(now);
         self.limit = limit;
         self.balance = self.balance.min(self.capacity());
     }
 
     /// Whether a block may pass at `now`.
-    pub fn is_open(&mut self, now: Time) -> bool {
+    pub(super) fn is_open(&mut self, now: Time) -> bool {
         self.refill(now);
         self.limit.is_none() || self.balance > 0
     }
 
     /// Takes `bytes` that pass at `now`.
-    pub fn take(&mut self, bytes: u64, now: Time) {
+    pub(super) fn take(&mut self, bytes: u64, now: Time) {
         self.refill(now);
         if self.limit.is_some() {
             self.balance -= i128::from(bytes) * 1_000_000_000;
@@ -106,7 +110,7 @@ impl TokenBucket {
 
     /// When [`TokenBucket::is_open`] turns true, a tenth of a burst late so that several blocks go
     /// with one wake-up.
-    pub fn open_at(&self) -> Time {
+    pub(super) fn open_at(&self) -> Time {
         match self.limit {
             None => self.updated,
             Some(0) => Time::MAX,
@@ -147,7 +151,10 @@ mod tests {
             rate.add(1_000, at(ms));
             if ms > 1_000 {
                 let measured = rate.per_second(at(ms));
-                assert!((80_000..=120_000).contains(&measured), "{measured} at {ms} ms");
+                assert!(
+                    (80_000..=120_000).contains(&measured),
+                    "{measured} at {ms} ms"
+                );
             }
         }
     }

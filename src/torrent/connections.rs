@@ -1,0 +1,308 @@
+//! Connections come and go: dials, duplicates, bans, and who is unchoked.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::choker::{Candidate, Side};
+use super::event::{Action, CloseReason, Direction, Notice, PeerKey, PeerSource};
+use super::peer::Peer;
+use super::{Phase, Torrent};
+use crate::bitfield::Bitfield;
+use crate::ids::PeerId;
+use crate::time::Time;
+use crate::wire::extended::ExtendedHandshake;
+use crate::wire::{Handshake, Message};
+
+/// What we call ourselves to peers (BEP 10 `v`).
+const CLIENT: &str = concat!("swarm/", env!("CARGO_PKG_VERSION"));
+
+/// Peer ids remembered as having been complete. Chosen: more than any fleet of the target size.
+pub(super) const SEEN_MAX: usize = 100_000;
+
+impl Torrent {
+    /// Addresses were named by somebody.
+    pub(super) fn peers_found(&mut self, source: PeerSource, addrs: &[SocketAddr], now: Time) {
+        self.dialer.add(source, addrs, now);
+        self.due.dials = true;
+    }
+
+    /// A dial failed.
+    pub(super) fn connect_failed(&mut self, addr: SocketAddr, now: Time) {
+        self.dialer.failed(addr, now, &mut self.rng);
+        self.due.dials = true;
+    }
+
+    /// A connection is up.
+    pub(super) fn connected(
+        &mut self,
+        key: PeerKey,
+        addr: SocketAddr,
+        (direction, theirs): (Direction, Handshake),
+        now: Time,
+    ) {
+        let mut peer = Peer::new(
+            addr,
+            direction,
+            theirs,
+            self.content.layout.piece_count(),
+            now,
+        );
+        peer.window = self.config.window_start;
+        if direction == Direction::Outgoing {
+            peer.source = self.dialer.source_of(addr).unwrap_or(PeerSource::Manual);
+            self.dialer.connected(addr, now);
+        }
+        let source = peer.source;
+        self.peers.insert(key, peer);
+        if let Some(reason) = self.refusal(key, direction, theirs.peer_id, now) {
+            self.disconnect(key, reason, now);
+            return;
+        }
+        self.greet(key, now);
+        self.actions
+            .push_back(Action::Notify(Notice::PeerConnected {
+                addr,
+                direction,
+                source,
+            }));
+    }
+
+    /// The driver says that a connection is gone.
+    pub(super) fn closed(&mut self, key: PeerKey, reason: CloseReason, now: Time) {
+        self.release_all(key);
+        let Some(peer) = self.peers.remove(key) else {
+            return;
+        };
+        if peer.is_seed() {
+            self.availability.remove_seed();
+        } else {
+            for index in peer.have.iter_ones() {
+                let piece = self
+                    .content
+                    .layout
+                    .piece(index)
+                    .expect("peers' bits are in range");
+                self.availability.remove(piece, &mut self.rng);
+            }
+        }
+        self.due.choking = true;
+        self.due.dials = true;
+        if let Some(addr) = peer.listen_addr {
+            self.forget_address(addr, &peer, now);
+        }
+        self.actions.push_back(Action::Notify(Notice::PeerLost {
+            addr: peer.addr,
+            client: peer.client,
+            reason,
+        }));
+    }
+
+    /// Closes a connection.
+    pub(super) fn disconnect(&mut self, key: PeerKey, reason: CloseReason, now: Time) {
+        if self.peers.find(key).is_some() {
+            self.actions.push_back(Action::Disconnect {
+                peer: key,
+                reason: reason.clone(),
+            });
+            self.closed(key, reason, now);
+        }
+    }
+
+    /// Sends a control message.
+    pub(super) fn send(&mut self, key: PeerKey, message: Message, now: Time) {
+        if let Some(peer) = self.peers.find_mut(key) {
+            peer.spoke = now;
+            self.actions.push_back(Action::Send { peer: key, message });
+        }
+    }
+
+    /// Learned where a peer listens; a dial to the same place would only meet it again.
+    pub(super) fn listens_at(&mut self, key: PeerKey, port: u16, now: Time) {
+        let Some(peer) = self.peers.find_mut(key) else {
+            return;
+        };
+        if peer.listen_addr.is_some() || port == 0 {
+            return;
+        }
+        let addr = SocketAddr::new(peer.addr.ip(), port);
+        peer.listen_addr = Some(addr);
+        self.dialer.add(PeerSource::Incoming, &[addr], now);
+        self.dialer.connected(addr, now);
+    }
+
+    /// Keeps a peer that sent corrupt data away.
+    pub(super) fn ban(&mut self, key: PeerKey, now: Time) {
+        let Some(peer) = self.peers.find(key) else {
+            return;
+        };
+        self.banned.insert(peer.id, now + self.config.ban);
+        if let Some(addr) = peer.listen_addr {
+            self.dialer.ban(addr);
+        }
+        self.disconnect(key, CloseReason::Corrupt, now);
+    }
+
+    /// Closes the connection if neither side can want anything of the other.
+    pub(super) fn part_if_both_complete(&mut self, key: PeerKey, now: Time) {
+        let Some(peer) = self.peers.find(key) else {
+            return;
+        };
+        if self.is_complete() && peer.upload_only && (peer.is_seed() || peer.interesting == 0) {
+            self.note_complete(key);
+            self.disconnect(key, CloseReason::BothComplete, now);
+        }
+    }
+
+    /// Remembers that this peer has everything.
+    pub(super) fn note_complete(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.find(key) else {
+            return;
+        };
+        if peer.is_seed() && self.seen_complete.len() < SEEN_MAX {
+            self.seen_complete.insert(peer.id);
+        }
+    }
+
+    /// Gives the upload slots to those who should have them now.
+    pub(super) fn rechoke(&mut self, now: Time) {
+        let candidates: Vec<Candidate> = self
+            .peers
+            .iter()
+            .map(|(key, peer)| Candidate {
+                peer: key,
+                interested: peer.peer_interested,
+                unchoked: !peer.am_choking,
+                gives: peer.down.per_second(now),
+                snubbing: peer.snubbing,
+                changed: peer.choke_changed,
+            })
+            .collect();
+        let side = if self.is_complete() {
+            Side::Seed
+        } else {
+            Side::Leech
+        };
+        let chosen = self.choker.decide(&candidates, side, now, &mut self.rng);
+        for key in self.peers.keys() {
+            if chosen.contains(&key) {
+                self.unchoke(key, now)
+            } else {
+                self.choke(key, now)
+            }
+        }
+    }
+
+    fn unchoke(&mut self, key: PeerKey, now: Time) {
+        let Some(peer) = self.peers.find_mut(key) else {
+            return;
+        };
+        if std::mem::take(&mut peer.am_choking) {
+            peer.choke_changed = now;
+            peer.choked_requests = 0;
+            self.send(key, Message::Unchoke, now);
+        }
+    }
+
+    fn choke(&mut self, key: PeerKey, now: Time) {
+        let Some(peer) = self.peers.find_mut(key) else {
+            return;
+        };
+        if std::mem::replace(&mut peer.am_choking, true) {
+            return;
+        }
+        peer.choke_changed = now;
+        let dropped = std::mem::take(&mut peer.wants);
+        self.send(key, Message::Choke, now);
+        for block in dropped {
+            self.reject(key, block, now);
+        }
+    }
+
+    /// Why this new connection must not stay, if so. Of two connections between the same two peers
+    /// both sides keep the one that the peer with the larger id dialled.
+    fn refusal(
+        &mut self,
+        key: PeerKey,
+        direction: Direction,
+        id: PeerId,
+        now: Time,
+    ) -> Option<CloseReason> {
+        if self.phase != Phase::Running {
+            return Some(CloseReason::Shutdown);
+        }
+        if id == self.config.peer_id {
+            if let Some(addr) = self.peers.find(key).and_then(|peer| peer.listen_addr) {
+                self.dialer.drop_address(addr);
+            }
+            return Some(CloseReason::Duplicate);
+        }
+        if self.banned.contains_key(&id) {
+            return Some(CloseReason::Corrupt);
+        }
+        let earlier = self
+            .peers
+            .iter()
+            .find(|(other, peer)| *other != key && peer.id == id);
+        if let Some((earlier, peer)) = earlier.map(|(key, peer)| (key, peer.direction)) {
+            let keeps_ours = self.config.peer_id > id;
+            let is_better = peer != direction && (direction == Direction::Outgoing) == keeps_ours;
+            if !is_better {
+                return Some(CloseReason::Duplicate);
+            }
+            self.disconnect(earlier, CloseReason::Duplicate, now);
+        }
+        (self.peers.len() > self.config.peers_max).then_some(CloseReason::TooMany)
+    }
+
+    /// The first messages: what we have (BEP 3, BEP 6), then who we are (BEP 10).
+    fn greet(&mut self, key: PeerKey, now: Time) {
+        let Some(peer) = self.peers.find(key) else {
+            return;
+        };
+        let (reserved, addr) = (peer.reserved, peer.addr);
+        let is_empty = self.have.is_empty();
+        let pieces = match (reserved.fast(), is_empty, self.have.is_full()) {
+            (true, true, _) => Some(Message::HaveNone),
+            (true, _, true) => Some(Message::HaveAll),
+            (false, true, _) => None,
+            _ => Some(Message::Bitfield(Bytes::from(Bitfield::to_bytes(
+                &self.have,
+            )))),
+        };
+        if let Some(message) = pieces {
+            self.send(key, message, now);
+        }
+        if reserved.extended() {
+            let ours = ExtendedHandshake {
+                v: Some(CLIENT.to_owned()),
+                reqq: u32::try_from(self.config.upload_queue_max).ok(),
+                yourip: Some(addr.ip()),
+                upload_only: self.is_complete(),
+                p: Some(self.config.port),
+                m: BTreeMap::new(),
+            };
+            self.send(
+                key,
+                Message::Extended {
+                    id: 0,
+                    payload: Bytes::from(ours.encode()),
+                },
+                now,
+            );
+        }
+    }
+
+    /// The dialer learns that a connection with this listening address ended.
+    fn forget_address(&mut self, addr: SocketAddr, gone: &Peer, now: Time) {
+        let twin = self.peers.iter_mut().find(|(_, peer)| peer.id == gone.id);
+        if let Some((_, twin)) = twin {
+            // The other connection to the same peer goes on: the address stays in use.
+            twin.listen_addr.get_or_insert(addr);
+            self.dialer.connected(addr, now);
+        } else {
+            self.dialer.closed(addr, now, &mut self.rng);
+        }
+    }
+}

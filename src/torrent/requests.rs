@@ -1,0 +1,231 @@
+//! What to ask of whom: open pieces first, then the rarest, at the end what is late elsewhere.
+
+use std::time::Duration;
+
+use super::Torrent;
+use super::event::{Action, PeerKey};
+use super::peer::Peer;
+use crate::layout::{BLOCK_LEN, Block, PieceIndex};
+use crate::time::Time;
+
+/// Pieces to complete before rarity counts: the first one is for having something to trade (BEP 3
+/// practice, "random first piece").
+const RANDOM_PIECES: u32 = 1;
+/// A peer with fewer blocks outstanding than this may take over late ones. Chosen: one is on the
+/// way while the next is asked for.
+const LATE_DEPTH: usize = 2;
+/// A block is late if its holder needs this many times as long as the peer that could be asked.
+const LATE_FACTOR: u32 = 2;
+/// ... and at least this much longer: below it a duplicate costs more than it saves.
+const LATE_MARGIN: Duration = Duration::from_millis(100);
+/// What an unproven peer is taken to need for a block.
+const UNPROVEN: Duration = Duration::from_secs(1);
+
+impl Torrent {
+    /// Asks every peer for what it can take.
+    pub(super) fn fill_all(&mut self, now: Time) {
+        if self.is_complete() {
+            return;
+        }
+        for key in self.peers.keys() {
+            self.fill(key, now);
+        }
+    }
+
+    /// Tops up what is asked of one peer; the requests of one call go out together.
+    pub(super) fn fill(&mut self, key: PeerKey, now: Time) {
+        if self.is_complete() || self.disk_fault.is_some() {
+            return;
+        }
+        let Some(peer) = self.peers.find(key) else {
+            return;
+        };
+        let room = peer.room();
+        // Refilling a quarter of the window at a time keeps the writes few.
+        let is_low = peer.asked.is_empty() || room * 4 >= peer.window as usize;
+        if peer.interesting == 0 || room == 0 || !is_low || !may_ask(peer) {
+            return;
+        }
+        if !self.download.is_open(now) {
+            self.download_waits = true;
+            return;
+        }
+        let mut blocks = Vec::new();
+        self.pick(key, self.capped(room), &mut blocks);
+        if blocks.is_empty() {
+            self.pick_late(key, now, &mut blocks);
+        }
+        self.ask(key, blocks, now);
+    }
+
+    /// The peer will send none of what it was asked for.
+    pub(super) fn release_all(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.find_mut(key) else {
+            return;
+        };
+        for block in std::mem::take(&mut peer.asked) {
+            self.partial.release(block, key);
+            self.due.requests = true;
+        }
+    }
+
+    /// Opens this piece for this peer alone.
+    pub(super) fn ask_solo(&mut self, key: PeerKey, piece: PieceIndex, now: Time) {
+        let Some(peer) = self.peers.find(key) else {
+            return;
+        };
+        if !may_ask(peer) || !peer.have.has(piece) || peer.peer_choking {
+            return;
+        }
+        let room = peer.room();
+        self.availability.leave(piece);
+        self.partial.open(piece, Some(key));
+        let mut blocks = Vec::new();
+        self.partial
+            .ask(key, room, |candidate| candidate == piece, &mut blocks);
+        self.ask(key, blocks, now);
+    }
+
+    /// Closes open pieces that nobody here can finish when they are in the way of others.
+    pub(super) fn forget_stranded(&mut self) {
+        if self.partial.count() < self.config.open_pieces_max {
+            return;
+        }
+        let peers = &self.peers;
+        let nobody_has = |piece| {
+            !peers
+                .iter()
+                .any(|(_, peer)| !peer.peer_choking && peer.have.has(piece))
+        };
+        for piece in self.partial.forget(nobody_has) {
+            self.availability.enter(piece, &mut self.rng);
+            self.actions.push_back(Action::Forget { piece });
+        }
+    }
+
+    fn ask(&mut self, key: PeerKey, blocks: Vec<Block>, now: Time) {
+        let Some(peer) = self.peers.find_mut(key) else {
+            return;
+        };
+        if blocks.is_empty() {
+            return;
+        }
+        if peer.asked.is_empty() {
+            peer.owes_since = now;
+        }
+        peer.asked.extend(&blocks);
+        peer.spoke = now;
+        self.download
+            .take(blocks.iter().map(|block| u64::from(block.len())).sum(), now);
+        self.actions
+            .push_back(Action::Request { peer: key, blocks });
+    }
+
+    /// Picks up to `want` blocks: of open pieces, then of pieces opened for it.
+    fn pick(&mut self, key: PeerKey, want: usize, blocks: &mut Vec<Block>) {
+        let Some(peer) = self.peers.find(key) else {
+            return;
+        };
+        let allowed = |piece: PieceIndex| {
+            peer.have.has(piece) && (!peer.peer_choking || peer.allowed_fast.contains(&piece.get()))
+        };
+        self.partial.ask(key, want, allowed, blocks);
+        while blocks.len() < want && self.partial.count() < self.config.open_pieces_max {
+            let picked = if peer.peer_choking {
+                let mut allowed = peer.allowed_fast.iter();
+                allowed.find_map(|&index| {
+                    let piece = self.content.layout.piece(index)?;
+                    (peer.have.has(piece) && self.availability.pickable().has(piece))
+                        .then_some(piece)
+                })
+            } else if self.have.count() < RANDOM_PIECES {
+                self.availability.any(&peer.have, &mut self.rng)
+            } else {
+                self.availability.rarest(&peer.have)
+            };
+            let Some(piece) = picked else { break };
+            self.availability.leave(piece);
+            self.partial.open(piece, None);
+            let left = want - blocks.len();
+            self.partial
+                .ask(key, left, |candidate| candidate == piece, blocks);
+        }
+    }
+
+    /// Everything this peer has is asked for elsewhere: takes blocks over from the peer that needs
+    /// longest, if that is much longer than this one needs. What is deep in the other's queue is
+    /// cancelled there at once; only what may be on its way is asked for twice.
+    fn pick_late(&mut self, key: PeerKey, now: Time, blocks: &mut Vec<Block>) {
+        let Some(peer) = self.peers.find(key) else {
+            return;
+        };
+        if peer.asked.len() >= LATE_DEPTH || peer.peer_choking {
+            return;
+        }
+        let ours = peer.time_for(peer.asked.len() + 1, now).unwrap_or(UNPROVEN);
+        let slowest = self
+            .peers
+            .iter()
+            .filter(|(other, holder)| *other != key && !holder.asked.is_empty())
+            .map(|(other, holder)| (expected(holder, now), other))
+            .filter(|(theirs, _)| *theirs > ours * LATE_FACTOR + LATE_MARGIN)
+            .max();
+        let Some((_, holder_key)) = slowest else {
+            return;
+        };
+        let Some(holder) = self.peers.find(holder_key) else {
+            return;
+        };
+        let mut moved = Vec::new();
+        for (place, &block) in holder.asked.iter().enumerate().rev() {
+            if blocks.len() >= LATE_DEPTH {
+                break;
+            }
+            if peer.have.has(block.piece()) && self.partial.ask_again(block, key) {
+                blocks.push(block);
+                if place >= LATE_DEPTH {
+                    moved.push(block);
+                }
+            }
+        }
+        self.take_back(holder_key, moved, now);
+    }
+
+    /// Cancels blocks that somebody else was asked for.
+    fn take_back(&mut self, key: PeerKey, blocks: Vec<Block>, now: Time) {
+        let Some(peer) = self.peers.find_mut(key) else {
+            return;
+        };
+        if blocks.is_empty() {
+            return;
+        }
+        peer.spoke = now;
+        for &block in &blocks {
+            peer.unask(block);
+            self.partial.release(block, key);
+        }
+        self.actions.push_back(Action::Cancel { peer: key, blocks });
+    }
+
+    /// No more at a time than a quarter second of the download limit.
+    fn capped(&self, room: usize) -> usize {
+        let Some(limit) = self.config.download_limit else {
+            return room;
+        };
+        let blocks = limit / u64::from(BLOCK_LEN) / 4;
+        room.min(usize::try_from(blocks).unwrap_or(usize::MAX).max(1))
+    }
+}
+
+fn may_ask(peer: &Peer) -> bool {
+    !peer.peer_choking || !peer.allowed_fast.is_empty()
+}
+
+/// How long a peer still needs for what it was asked.
+fn expected(holder: &Peer, now: Time) -> Duration {
+    let silent = now.since(holder.owes_since);
+    holder
+        .time_for(holder.asked.len(), now)
+        .unwrap_or(UNPROVEN)
+        .max(silent)
+}

@@ -1,0 +1,1 @@
+//! Behaviour of the core as a whole, one event at a time.

@@ -1,0 +1,189 @@
+//! What happens by the clock: time-outs, keep-alives, dials, announces, choke rounds, goodbyes.
+
+use std::time::Duration;
+
+use super::announcer::Due as DueAnnounce;
+use super::event::{Action, CloseReason, Notice, PeerKey, PeerSource, TrackerId};
+use super::{Phase, Torrent};
+use crate::time::Time;
+use crate::tracker::{AnnounceFailure, AnnounceRequest, AnnounceResponse};
+use crate::wire::Message;
+
+/// Between ticks while pieces are missing. Chosen: the tail of a download waits for at most this.
+const TICK_LEECH: Duration = Duration::from_millis(200);
+/// Between ticks while complete.
+const TICK_SEED: Duration = Duration::from_secs(1);
+/// How long nothing is asked for after the disk refused.
+const DISK_PAUSE: Duration = Duration::from_secs(5);
+/// A peer that owes blocks is given at least this long.
+const BLOCK_TIMEOUT_MIN: Duration = Duration::from_secs(4);
+/// Peers asked for from a tracker.
+const NUM_WANT: u32 = 80;
+
+impl Torrent {
+    /// When to send [`super::Event::Deadline`] if nothing else happens before; `None` when stopped.
+    pub fn deadline(&self) -> Option<Time> {
+        if self.phase == Phase::Stopped {
+            return None;
+        }
+        let mut deadline = self.next_tick;
+        if self.upload_waits {
+            deadline = deadline.min(self.upload.open_at());
+        }
+        if self.download_waits {
+            deadline = deadline.min(self.download.open_at());
+        }
+        Some(deadline)
+    }
+
+    /// The work that one batch of events asked for, and what is due by the clock.
+    pub(super) fn do_due_work(&mut self, now: Time) {
+        if now >= self.next_tick {
+            self.tick(now);
+        }
+        if self.phase == Phase::Running {
+            if std::mem::take(&mut self.due.dials) {
+                self.dial(now);
+            }
+            if std::mem::take(&mut self.due.choking) {
+                self.rechoke(now);
+            }
+            if self.download_waits && self.download.is_open(now) {
+                self.download_waits = false;
+                self.due.requests = true;
+            }
+            if std::mem::take(&mut self.due.requests) {
+                self.fill_all(now);
+            }
+            if std::mem::take(&mut self.due.uploads) || self.upload_waits {
+                self.serve(now);
+            }
+        }
+        if std::mem::take(&mut self.due.announces) {
+            self.announce(now);
+        }
+    }
+
+    /// Says goodbye to everybody.
+    pub(super) fn stop(&mut self, now: Time) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.phase = Phase::Stopping;
+        for key in self.peers.keys() {
+            self.disconnect(key, CloseReason::Shutdown, now);
+        }
+        self.announcer.stop();
+        self.announce(now);
+    }
+
+    /// A tracker answered, or did not.
+    pub(super) fn announced(
+        &mut self,
+        tracker: TrackerId,
+        result: Result<AnnounceResponse, AnnounceFailure>,
+        now: Time,
+    ) {
+        match result {
+            Ok(response) => {
+                self.announcer.answered(tracker, &response, now);
+                if let Some(message) = response.warning {
+                    self.actions
+                        .push_back(Action::Notify(Notice::TrackerWarning { tracker, message }));
+                }
+                self.peers_found(PeerSource::Tracker, &response.peers, now);
+            }
+            Err(failure) => {
+                self.announcer.failed(tracker, &failure, now, &mut self.rng);
+                self.actions
+                    .push_back(Action::Notify(Notice::TrackerFailed { tracker, failure }));
+            }
+        }
+        self.due.announces = true;
+    }
+
+    fn tick(&mut self, now: Time) {
+        self.next_tick = now
+            + if self.is_complete() {
+                TICK_SEED
+            } else {
+                TICK_LEECH
+            };
+        if self
+            .disk_fault
+            .as_ref()
+            .is_some_and(|(at, _)| now.since(*at) >= DISK_PAUSE)
+        {
+            self.disk_fault = None;
+        }
+        for key in self.peers.keys() {
+            self.time_out(key, now);
+        }
+        self.banned.retain(|_, until| *until > now);
+        self.forget_stranded();
+        self.due.dials = true;
+        self.due.announces = true;
+        self.due.choking |= now >= self.choker.next_round();
+        self.due.requests = true;
+        self.due.uploads = true;
+    }
+
+    fn time_out(&mut self, key: PeerKey, now: Time) {
+        let Some(peer) = self.peers.find_mut(key) else {
+            return;
+        };
+        if now.since(peer.heard) >= self.config.silence_max {
+            let reason = CloseReason::TimedOut(self.config.silence_max.as_secs());
+            self.disconnect(key, reason, now);
+            return;
+        }
+        if now.since(peer.spoke) >= self.config.keepalive_after {
+            self.send(key, Message::KeepAlive, now);
+        }
+        let Some(peer) = self.peers.find_mut(key) else {
+            return;
+        };
+        if peer.asked.is_empty() {
+            return;
+        }
+        let expected = peer
+            .time_for(peer.asked.len(), now)
+            .unwrap_or(self.config.snub_after);
+        let patience = (expected * 4).clamp(BLOCK_TIMEOUT_MIN, self.config.snub_after);
+        if now.since(peer.owes_since) >= patience {
+            peer.snubbing = true;
+            self.release_all(key);
+            self.due.choking = true;
+        }
+    }
+
+    fn dial(&mut self, now: Time) {
+        let room = self.config.peers_max.saturating_sub(self.peers.len());
+        for addr in self.dialer.due(room, now) {
+            self.actions.push_back(Action::Connect { addr });
+        }
+    }
+
+    fn announce(&mut self, now: Time) {
+        let lonely = self.peers.is_empty() && !self.is_complete();
+        for DueAnnounce { tracker, event } in self.announcer.due(lonely, now) {
+            let request = AnnounceRequest {
+                info_hash: self.content.info_hash,
+                peer_id: self.config.peer_id,
+                port: self.config.port,
+                uploaded: self.totals.sent,
+                downloaded: self.totals.received,
+                left: self.totals.wanted - self.totals.done,
+                event,
+                num_want: NUM_WANT,
+                key: self.announcer.key(),
+            };
+            self.actions
+                .push_back(Action::Announce { tracker, request });
+        }
+        if self.phase == Phase::Stopping && self.announcer.is_stopped() {
+            self.phase = Phase::Stopped;
+            self.actions.push_back(Action::Notify(Notice::Stopped));
+        }
+    }
+}
