@@ -170,7 +170,7 @@ impl Bitfield {
     ///
     /// # Panics
     /// If the lengths differ.
-    pub fn iter_common<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u32> + 'a {
+    pub fn iter_both<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u32> + 'a {
         assert_eq!(self.len, other.len, "bitfields of different content");
         let words = self.words.iter().zip(&other.words);
         words

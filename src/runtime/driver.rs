@@ -127,6 +127,10 @@ impl Driver {
             Action::Cancel { peer, blocks } => self.queue(peer, |link| link.cancel(&blocks)),
             Action::Serve { peer, blocks } => self.serve(peer, blocks),
             Action::Verify { piece } => self.verify(piece),
+            Action::Forget { piece } => {
+                // The buffer of an incomplete piece goes back to the pool.
+                drop(self.hub.buffers.borrow_mut().take(piece));
+            }
             Action::Announce { tracker, request } => self.announce(tracker, request),
             Action::Disconnect { peer, reason } => self.disconnect(peer, &reason),
             Action::Notify(notice) => self.notify(notice),
@@ -163,7 +167,12 @@ impl Driver {
     }
 
     fn verify(&mut self, piece: PieceIndex) {
-        let taken = self.hub.buffers.borrow_mut().take(piece);
+        let taken = {
+            let mut buffers = self.hub.buffers.borrow_mut();
+            // A piece that is nothing but padding was never asked for.
+            buffers.open(piece);
+            buffers.take(piece)
+        };
         let outcome = match taken {
             Ok(body) => return self.hub.disk.verify(piece, body),
             Err(NotReady::Incomplete) => VerifyOutcome::HashMismatch,

@@ -5,6 +5,7 @@
 
 mod node;
 mod queue;
+mod scenario;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::bitfield::Bitfield;
 use crate::ids::{InfoHash, PeerId};
-use crate::layout::{Block, Layout, PieceIndex};
+use crate::layout::{Block, PieceIndex};
 use crate::time::Time;
 use crate::torrent::event::{
     CloseReason, Direction, Notice, PeerKey, Received, ServeOutcome, TrackerId, VerifyOutcome,
@@ -25,94 +26,12 @@ use crate::wire::{Handshake, Message, Reserved};
 
 use node::{Link, Node};
 use queue::EventQueue;
+pub use scenario::{Host, Report, Scenario};
 
 /// How long hashing and writing a piece takes.
 const VERIFY_TIME: Duration = Duration::from_millis(5);
 /// How often a simulated tracker wants to be asked.
 const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(60);
-
-/// One machine of a scenario.
-#[derive(Clone, Copy, Debug)]
-pub struct Host {
-    /// Payload bytes per second it can send.
-    pub up: u64,
-    /// Payload bytes per second it can receive.
-    pub down: u64,
-    /// Whether it has everything from the start.
-    pub is_seed: bool,
-    /// When it starts.
-    pub joins: Time,
-    /// When it vanishes without a word.
-    pub dies: Option<Time>,
-    /// One in this many blocks it sends is corrupt; 0 for an honest machine.
-    pub corrupts_one_in: u32,
-}
-
-impl Host {
-    /// A machine without anything, `rate` bytes per second up and ten times that down.
-    pub const fn leech(rate: u64) -> Self {
-        Self {
-            up: rate,
-            down: rate * 10,
-            is_seed: false,
-            joins: Time::ZERO,
-            dies: None,
-            corrupts_one_in: 0,
-        }
-    }
-
-    /// A machine that has everything.
-    pub const fn seed(rate: u64) -> Self {
-        Self {
-            is_seed: true,
-            ..Self::leech(rate)
-        }
-    }
-}
-
-/// What is simulated.
-#[derive(Clone, Debug)]
-pub struct Scenario {
-    /// The machines.
-    pub hosts: Vec<Host>,
-    /// Size and pieces of the content.
-    pub layout: Layout,
-    /// One-way delay between any two machines.
-    pub latency: Duration,
-    /// Seeds everything random.
-    pub seed: u64,
-    /// Virtual time after which the run ends whatever the state.
-    pub time_max: Duration,
-    /// Whether to check the invariants after every step (slow).
-    pub checked: bool,
-}
-
-/// How a run went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// When each host was complete; seeds at once.
-    pub completed: Vec<Option<Time>>,
-    /// Payload bytes that each host sent.
-    pub sent: Vec<u64>,
-    /// Payload bytes that each host received in vain.
-    pub wasted: Vec<u64>,
-    /// When the run ended.
-    pub ended: Time,
-    /// A hash over every event: equal for two runs of one scenario.
-    pub trace_hash: u64,
-}
-
-impl Report {
-    /// When the last host was complete; `None` if one never was.
-    pub fn last_completion(&self) -> Option<Time> {
-        self.completed
-            .iter()
-            .copied()
-            .collect::<Option<Vec<_>>>()?
-            .into_iter()
-            .max()
-    }
-}
 
 enum Occurrence {
     Join(usize),

@@ -3,6 +3,8 @@
 //! A HAVE moves one piece one bucket up: O(1). Peers that have everything count once for all
 //! pieces together. Only pieces that may be picked stand in the buckets; the counts cover all.
 
+#![expect(clippy::cast_possible_truncation, reason = "pieces are counted in u32")]
+
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
@@ -81,12 +83,12 @@ impl Availability {
             self.buckets.resize(bucket + 1, Vec::new());
         }
         let list = &mut self.buckets[bucket];
-        let place = rng.random_range(0..=list.len());
+        let spot = rng.random_range(0..=list.len());
         list.push(piece);
         let last = list.len() - 1;
-        list.swap(place, last);
+        list.swap(spot, last);
         self.places[list[last].as_usize()] = last as u32;
-        self.places[piece.as_usize()] = place as u32;
+        self.places[piece.as_usize()] = spot as u32;
     }
 
     /// The piece must not be picked from now on.
@@ -117,15 +119,15 @@ impl Availability {
         if looked_at < SCAN_MAX {
             return None;
         }
-        let common = self.common(have);
-        common.min_by_key(|piece| (self.counts[piece.as_usize()], self.places[piece.as_usize()]))
+        let offered = self.offered(have);
+        offered.min_by_key(|piece| (self.counts[piece.as_usize()], self.places[piece.as_usize()]))
     }
 
     /// Any pickable piece that a peer with these pieces has.
     pub(super) fn any(&self, have: &Bitfield, rng: &mut ChaCha8Rng) -> Option<PieceIndex> {
-        let count = self.common(have).count();
+        let count = self.offered(have).count();
         let nth = rng.random_range(0..count.max(1));
-        self.common(have).nth(nth)
+        self.offered(have).nth(nth)
     }
 
     /// How many connected peers have the piece.
@@ -138,9 +140,9 @@ impl Availability {
         &self.pickable
     }
 
-    fn common<'a>(&'a self, have: &'a Bitfield) -> impl Iterator<Item = PieceIndex> + 'a {
+    fn offered<'a>(&'a self, have: &'a Bitfield) -> impl Iterator<Item = PieceIndex> + 'a {
         self.pickable
-            .iter_common(have)
+            .iter_both(have)
             .filter_map(|index| self.layout.piece(index))
     }
 
@@ -241,7 +243,7 @@ mod tests {
             }
             let best = availability
                 .pickable()
-                .iter_common(&theirs)
+                .iter_both(&theirs)
                 .map(|index| counts[index as usize])
                 .min();
             let picked = availability.rarest(&theirs);

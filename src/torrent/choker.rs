@@ -150,14 +150,7 @@ impl Choker {
         let turn_over = |c: &Candidate| {
             is_round && now.since(c.changed) + self.interval / 2 >= self.optimistic_interval
         };
-        wanting.sort_by_key(|c| {
-            (
-                !(c.unchoked && !turn_over(c)),
-                c.unchoked,
-                c.changed,
-                c.peer,
-            )
-        });
+        wanting.sort_by_key(|c| (!c.unchoked || turn_over(c), c.unchoked, c.changed, c.peer));
         wanting
             .iter()
             .take(self.slots)

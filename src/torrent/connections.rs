@@ -187,9 +187,9 @@ impl Torrent {
         let chosen = self.choker.decide(&candidates, side, now, &mut self.rng);
         for key in self.peers.keys() {
             if chosen.contains(&key) {
-                self.unchoke(key, now)
+                self.unchoke(key, now);
             } else {
-                self.choke(key, now)
+                self.choke(key, now);
             }
         }
     }

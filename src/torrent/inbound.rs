@@ -1,5 +1,7 @@
 //! What peers say: one short method per message. A [`Violation`] ends the connection.
 
+#![expect(clippy::cast_possible_truncation, reason = "pieces are counted in u32")]
+
 use super::Action;
 use super::Torrent;
 use super::event::{CloseReason, PeerKey, Placed, Received};
@@ -66,7 +68,6 @@ impl Torrent {
             peer.opening = Opening::Over;
         }
         match message {
-            Message::KeepAlive | Message::Port(_) | Message::Suggest(_) | Message::Unknown(_) => {}
             Message::Choke => self.peer_chokes(key),
             Message::Unchoke => self.peer_unchokes(key, now),
             Message::Interested => self.peer_interest(key, true),
@@ -94,7 +95,11 @@ impl Torrent {
             }
             Message::AllowedFast(index) => self.peer_allows(key, index, now)?,
             Message::Extended { id: 0, payload } => self.peer_introduces(key, &payload, now),
-            Message::Extended { .. } => {}
+            Message::KeepAlive
+            | Message::Port(_)
+            | Message::Suggest(_)
+            | Message::Unknown(_)
+            | Message::Extended { .. } => {}
             Message::Piece(_) => return Err(Violation("a piece header without its payload")),
         }
         Ok(())
@@ -174,7 +179,7 @@ impl Torrent {
         Ok(())
     }
 
-    /// Bitfield, HaveAll or HaveNone: only as the first word about pieces.
+    /// `Bitfield`, `HaveAll` or `HaveNone`: only as the first word about pieces.
     fn peer_opens(&mut self, key: PeerKey, have: Bitfield, now: Time) -> Result<(), Violation> {
         let Some(peer) = self.peers.find_mut(key) else {
             return Ok(());

@@ -99,6 +99,10 @@ enum Phase {
 }
 
 /// Work that events of one batch ask for and that is done once, at the end.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent marks, not a state"
+)]
 #[derive(Clone, Copy, Debug, Default)]
 struct Due {
     /// Slots may be free, or wanted by others.
@@ -226,9 +230,9 @@ impl Torrent {
             Event::PiecesFound { pieces } => self.pieces_found(&pieces, now),
             Event::Announced { tracker, result } => self.announced(tracker, result, now),
             Event::Closed { peer, reason } => self.closed(peer, reason, now),
-            Event::Command(command) => self.command(command, now),
+            Event::Command(command) => self.command(&command, now),
         }
-        self.do_due_work(now);
+        self.work_off(now);
     }
 
     /// The next thing to do; drain to `None` after each batch of events.
@@ -246,8 +250,8 @@ impl Torrent {
         &self.have
     }
 
-    fn command(&mut self, command: Command, now: Time) {
-        match command {
+    fn command(&mut self, command: &Command, now: Time) {
+        match *command {
             Command::Stop => self.stop(now),
             Command::LimitUpload(limit) => {
                 self.config.upload_limit = limit;

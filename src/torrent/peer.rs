@@ -1,5 +1,10 @@
 //! One live connection as the core sees it: flags, pieces, what was asked in both directions, rates.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "half a second is a few hundred milliseconds"
+)]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,13 +31,15 @@ const SLOW_START: Duration = Duration::from_secs(1);
 /// A peer's pieces before it said anything: none, and it may still say so (BEP 3, BEP 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opening {
-    /// Bitfield, HaveAll or HaveNone may come.
+    /// `Bitfield`, `HaveAll` or `HaveNone` may come.
     Expected,
     /// It came, or the time for it is over.
     Over,
 }
 
 /// One connection.
+#[expect(clippy::struct_excessive_bools, reason = "BEP 3 names four flags")]
+#[expect(clippy::struct_field_names, reason = "BEP 3 names the flags so")]
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     /// Its remote address.

@@ -1,5 +1,10 @@
 //! How fast something goes ([`Rate`]), and holding it to a limit ([`TokenBucket`]).
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "slots are few and rates fit u64"
+)]
+
 use std::time::Duration;
 
 use crate::time::Time;
@@ -123,7 +128,7 @@ impl TokenBucket {
     }
 
     fn refill(&mut self, now: Time) {
-        let elapsed = now.since(self.updated).as_nanos() as i128;
+        let elapsed = i128::from(now.since(self.updated).as_nanos() as u64);
         self.updated = self.updated.max(now);
         if let Some(limit) = self.limit {
             let earned = elapsed.saturating_mul(i128::from(limit));
@@ -132,7 +137,7 @@ impl TokenBucket {
     }
 
     fn capacity(&self) -> i128 {
-        i128::from(self.limit.unwrap_or(0)) * Self::BURST.as_nanos() as i128
+        i128::from(self.limit.unwrap_or(0)) * i128::from(Self::BURST.as_nanos() as u64)
     }
 }
 

@@ -1,5 +1,10 @@
 //! The snapshot for observers, and the reason why nothing moves.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "connections and blocks are bounded by the configuration"
+)]
+
 use std::time::Duration;
 
 use super::Torrent;

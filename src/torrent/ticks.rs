@@ -37,7 +37,7 @@ impl Torrent {
     }
 
     /// The work that one batch of events asked for, and what is due by the clock.
-    pub(super) fn do_due_work(&mut self, now: Time) {
+    pub(super) fn work_off(&mut self, now: Time) {
         if now >= self.next_tick {
             self.tick(now);
         }

@@ -146,7 +146,7 @@ pub(crate) fn purity(source: &Source) -> Vec<String> {
                 .filter(|part| IMPURE_STD.contains(&part.as_str()))
                 .map(move |part| (line, part))
         });
-    let rand = ["rand::rng", "rand::random"].into_iter().flat_map(|path| {
+    let rand = ["rand::rng(", "rand::random"].into_iter().flat_map(|path| {
         let places = word_starts(&source.code, path).into_iter();
         places.map(move |at| (source.line(at), path.to_owned()))
     });
