@@ -139,28 +139,3 @@ fn a_long_fat_link_is_filled() {
         seconds(&report)
     );
 }
-
-#[test]
-fn a_free_rider_finishes_after_those_who_give() {
-    let mut hosts = vec![Host::seed(MIB / 2)];
-    hosts.resize(14, Host::leech(MIB / 4));
-    hosts[1].up = 1;
-    let mut scenario = scenario(hosts, 32 * MIB, 9);
-    scenario.checked = false;
-    let report = Simulation::with_config(scenario, |mut config| {
-        config.unchoke_slots = 4;
-        config
-    })
-    .run();
-    let done: Vec<f64> = report
-        .completed
-        .iter()
-        .map(|done| done.expect("finished").as_secs_f64())
-        .collect();
-    let givers = done[2..].iter().sum::<f64>() / (done.len() - 2) as f64;
-    assert!(
-        done[1] > givers * 1.1,
-        "free rider {} s, givers {givers} s",
-        done[1]
-    );
-}
