@@ -20,7 +20,7 @@ pub struct Limits {
     pub input: usize,
     /// Deepest nesting of lists and dictionaries.
     pub depth: usize,
-    /// Most values; the key of a dictionary entry counts as one with its value.
+    /// Most values; the key of a dictionary entry is no value of its own.
     pub tokens: usize,
 }
 
@@ -147,7 +147,7 @@ impl fmt::Display for Flaw {
 }
 
 /// One value of the input. Tokens stand in the order of the input, a container before its content.
-/// Where a token starts follows from the one before it, so eight bytes are enough.
+/// Where a token starts follows from what is before it, so eight bytes are enough.
 #[derive(Clone, Copy, Debug)]
 struct Token {
     /// One past its last byte.
@@ -258,12 +258,8 @@ impl<'a> Value<'a> {
 
     /// The string, if it is one.
     pub fn bytes(self) -> Option<&'a [u8]> {
-        let raw = self.raw();
-        if !raw[0].is_ascii_digit() {
-            return None;
-        }
-        let colon = raw.iter().position(|&byte| byte == b':')?;
-        Some(&raw[colon + 1..])
+        let input = self.document.input;
+        Some(&input[string_at(input, self.start as usize)?])
     }
 
     /// The string, if it is one and valid UTF-8.
@@ -351,9 +347,27 @@ impl<'a> Iterator for Dict<'a> {
     type Item = (&'a [u8], Value<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let key = self.0.next()?.bytes()?;
-        Some((key, self.0.next()?))
+        let Siblings { next, end } = &mut self.0;
+        if next.start == *end {
+            return None;
+        }
+        let key = string_at(next.document.input, next.start as usize)?;
+        next.start = u32::try_from(key.end).ok()?;
+        Some((&next.document.input[key], self.0.next()?))
     }
+}
+
+/// Where the content is of the string that starts here.
+fn string_at(input: &[u8], start: usize) -> Option<Range<usize>> {
+    let mut len = 0usize;
+    for (at, &byte) in input.iter().enumerate().skip(start) {
+        match byte {
+            b'0'..=b'9' => len = 10 * len + usize::from(byte - b'0'),
+            b':' => return Some(at + 1..at + 1 + len),
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// Appends a string.

@@ -21,7 +21,6 @@ struct Scanner<'a> {
     input: &'a [u8],
     at: usize,
     limits: Limits,
-    counted: usize,
     tokens: Vec<Token>,
     open: Vec<Open>,
     flaw: Option<Flaw>,
@@ -39,7 +38,6 @@ pub(super) fn scan<'a>(input: &'a [u8], limits: &Limits) -> Result<Document<'a>,
         input,
         at: 0,
         limits: *limits,
-        counted: 0,
         tokens: Vec::new(),
         open: Vec::new(),
         flaw: None,
@@ -72,14 +70,17 @@ pub(super) fn scan<'a>(input: &'a [u8], limits: &Limits) -> Result<Document<'a>,
 impl Scanner<'_> {
     /// Reads a whole string or integer, or the start of a container.
     fn value(&mut self) -> Result<(), BencodeError> {
-        self.counted += 1;
-        if self.counted > self.limits.tokens {
+        if self.tokens.len() == self.limits.tokens {
             return Err(BencodeError::TooManyTokens {
                 limit: self.limits.tokens,
             });
         }
         match self.peek()? {
-            b'0'..=b'9' => self.string().map(|_| ()),
+            b'0'..=b'9' => {
+                self.string()?;
+                self.leaf();
+                Ok(())
+            }
             b'i' => self.integer(),
             b'l' => self.open(Kind::List),
             b'd' => self.open(Kind::Key(None)),
@@ -163,7 +164,6 @@ impl Scanner<'_> {
         }
         let start = self.at;
         self.at += len as usize;
-        self.leaf();
         Ok((start, self.at))
     }
 

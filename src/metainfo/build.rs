@@ -3,6 +3,9 @@
 //! Files are ordered by the raw bytes of their paths, element by element; dictionaries are sorted;
 //! nothing of the machine, its locale or its clock gets in.
 
+#[cfg(test)]
+mod tests;
+
 use super::path::SafePath;
 use super::{
     FILES_MAX, FileEntry, FileKind, Metainfo, MetainfoError, PIECE_LEN_RANGE, PIECES_MAX,

@@ -31,7 +31,7 @@ pub struct Magnet {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MagnetError {
     /// It is neither a link nor an info hash.
-    #[error("magnet: starts with \"{0}\", want \"magnet:?\"")]
+    #[error("magnet: starts with \"{}\", want \"magnet:?\"", escape(.0))]
     NotAMagnet(String),
     /// It is longer than [`LINK_LEN_MAX`].
     #[error("magnet: longer than the limit in bytes: {LINK_LEN_MAX}")]
@@ -250,5 +250,117 @@ impl fmt::Display for Percent<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HASH: &str = "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd";
+
+    fn error(text: &str) -> String {
+        Magnet::parse(text).unwrap_err().to_string()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_reads_back_the_same(
+            hash: [u8; 20],
+            name in prop::option::of(".{1,20}"),
+            trackers in prop::collection::btree_set("udp://[!-~]{1,20}", 0..3),
+            web_seeds in prop::collection::btree_set("http://[!-~é]{1,20}", 0..3),
+            port in 1u16..,
+        ) {
+            let magnet = Magnet {
+                info_hash: hash.into(),
+                name,
+                trackers: trackers.into_iter().collect(),
+                web_seeds: web_seeds.into_iter().collect(),
+                peers: vec![format!("10.0.0.5:{port}"), format!("[::1]:{port}"), format!("a-b.c:{port}")],
+            };
+            let text = magnet.to_string();
+            prop_assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{}", text);
+            prop_assert_eq!(Magnet::parse(&text), Ok(magnet));
+        }
+
+        #[test]
+        fn no_text_panics(text in "(magnet:/{0,3}\\?)?(xt=urn:bt[im]h:|[a-z=&%.0-9]|\\PC){0,30}") {
+            let _ = Magnet::parse(&text);
+        }
+    }
+
+    #[test]
+    fn a_link_is_printed_as_other_programs_do() {
+        let mut magnet = Magnet::new(HASH.parse().unwrap());
+        assert_eq!(magnet.to_string(), format!("magnet:?xt=urn:btih:{HASH}"));
+        magnet.name = Some("a b+ü".to_owned());
+        magnet
+            .trackers
+            .push("http://10.0.0.5:6881/announce".to_owned());
+        magnet.peers.push("10.0.0.5:6881".to_owned());
+        assert_eq!(
+            magnet.to_string(),
+            format!(
+                "magnet:?xt=urn:btih:{HASH}&dn=a%20b%2B%C3%BC\
+                 &tr=http%3A%2F%2F10.0.0.5%3A6881%2Fannounce&x.pe=10.0.0.5:6881"
+            )
+        );
+        assert_eq!(Magnet::parse(&magnet.to_string()), Ok(magnet));
+    }
+
+    #[test]
+    fn a_bare_info_hash_is_a_link() {
+        assert_eq!(Magnet::parse(HASH), Ok(Magnet::new(HASH.parse().unwrap())));
+        let base32 = Magnet::parse("MFRGCYTBMJQWEYLCMFRGCYTBMJQWEYLC").unwrap();
+        assert_eq!(base32.info_hash.as_bytes(), b"abababababababababab");
+    }
+
+    #[test]
+    fn errors_name_what_is_wrong() {
+        assert_eq!(
+            error("magnet:?xt=urn:btih:zzz"),
+            "magnet: info-hash \"zzz\" has 3 characters, want 40 hex or 32 base32"
+        );
+        assert_eq!(
+            error(&format!("magnet:?xt=urn:btih:{}", "z".repeat(40))),
+            format!(
+                "magnet: info-hash \"{}\" is not hexadecimal",
+                "z".repeat(40)
+            )
+        );
+        assert_eq!(
+            error(&format!("magnet:?xt=urn:btih:{}", "1".repeat(32))),
+            format!("magnet: info-hash \"{}\" is not base32", "1".repeat(32))
+        );
+        assert_eq!(
+            error("magnet:?dn=x"),
+            "magnet: no info-hash, want xt=urn:btih:HASH"
+        );
+        assert_eq!(
+            error(&format!("magnet:?xt=urn:btmh:1220{}", "ab".repeat(32))),
+            "magnet is BitTorrent v2 only; swarm reads v1 and hybrid manifests so far"
+        );
+        assert_eq!(
+            error("http://x/y.torrent"),
+            "magnet: starts with \"http://x\", want \"magnet:?\""
+        );
+        let long = format!("magnet:?xt=urn:btih:{HASH}&dn={}", "x".repeat(LINK_LEN_MAX));
+        assert_eq!(
+            error(&long),
+            "magnet: longer than the limit in bytes: 65536"
+        );
+    }
+
+    #[test]
+    fn trackers_of_one_link_are_limited() {
+        let trackers: Vec<_> = (0..2 * URLS_MAX)
+            .map(|i| format!("&tr=udp://{i}"))
+            .collect();
+        let trackers = trackers.concat();
+        let magnet = Magnet::parse(&format!("magnet:?xt=urn:btih:{HASH}{trackers}")).unwrap();
+        assert_eq!(magnet.trackers.len(), URLS_MAX);
     }
 }
