@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
 use serde_json::Value as Json;
 
 use swarm::ids::InfoHash;
@@ -81,6 +83,38 @@ fn every_wire_seed_gets_one_verdict_however_it_is_split() {
                 }
             }
         }
+    }
+}
+
+/// Lengthened by `SWARM_FUZZ_SEED` and `SWARM_FUZZ_ITERS`.
+#[test]
+fn no_mutated_seed_panics_any_decoder() {
+    let number = |name| {
+        let value: Option<u64> = std::env::var(name).ok()?.parse().ok();
+        value
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(number("SWARM_FUZZ_SEED").unwrap_or(1));
+    let mut bases: Vec<Vec<u8>> = ["peer_conn_wire", "udp_tracker", "ut_pex", "ut_metadata"]
+        .iter()
+        .flat_map(|folder| seeds(&format!("libtorrent-fuzz-seeds/{folder}")))
+        .map(|(_, bytes)| bytes)
+        .filter(|bytes| !bytes.is_empty())
+        .collect();
+    bases.push(b"d1:md6:ut_pexi1ee1:pi6881e4:reqqi500e1:v5:swarm6:yourip4:\x0a\0\0\x01e".to_vec());
+    bases.push(b"d8:intervali9e5:peersld2:ip7:1.2.3.44:porti1eee6:peers60:e".to_vec());
+    for _ in 0..number("SWARM_FUZZ_ITERS").unwrap_or(20_000) {
+        let mut bytes = bases[rng.random_range(0..bases.len())].clone();
+        for _ in 0..rng.random_range(1..5) {
+            let at = rng.random_range(0..bytes.len());
+            bytes[at] = rng.random();
+        }
+        let _verdict = decode(&bytes, rng.random_range(1..100));
+        let _verdict = ExtendedHandshake::decode(&bytes);
+        let _verdict = http::decode(&bytes);
+        let packet = [&[0, 0, 0, rng.random_range(0..4), 0, 0, 0, 1], &bytes[..]].concat();
+        let _verdict = udp::read_connected(&packet, 1);
+        let _verdict = udp::read_announced(&packet, 1, Family::V6);
+        let _verdict = TrackerUrl::parse(&String::from_utf8_lossy(&bytes));
     }
 }
 
