@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from harness.need import need_binary
 from harness.process import Processes
 from harness.report import REPORT

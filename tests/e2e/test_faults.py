@@ -1,4 +1,4 @@
-"""What may go wrong around a transfer: nothing is lost, nothing is overwritten, the code is right."""
+"""What may go wrong around a transfer: nothing is lost or overwritten, the exit code is right."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from harness import ours
 from harness.content import KIB, MIB, assert_same, fill
 from harness.need import need_root
@@ -50,7 +49,7 @@ class Shared:
         self.seed = ours.seed(processes, self.manifest, self.original)
         self.words = ["--peer", ours.address(self.seed), "--no-seed"]
 
-    def fetch(self, folder: Path, *words: str | Path) -> Process:
+    def fetch(self, folder: Path, *words: object) -> Process:
         """Starts fetching from the seed."""
         return ours.fetch(self.processes, self.manifest, folder, *self.words, *words)
 
@@ -106,9 +105,7 @@ def test_a_read_only_directory_is_refused_at_once(shared: Shared, disk: Disk) ->
     assert str(folder) in fetch.stderr()
 
 
-def test_a_second_fetch_into_the_same_place_names_the_first(
-    shared: Shared, tmp_path: Path
-) -> None:
+def test_a_second_fetch_into_the_same_place_names_the_first(shared: Shared, tmp_path: Path) -> None:
     """It fails at once; the first goes on undisturbed."""
     first = shared.begin(tmp_path / "out")
     second = shared.fetch(tmp_path / "out")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from harness import ours
 from harness.content import KIB, MIB, assert_same, fill, many_small_files
 from harness.process import Process, Processes
@@ -20,9 +19,7 @@ CASES: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_command_stays_below_150_mib(
-    tmp_path: Path, processes: Processes, name: str
-) -> None:
+def test_every_command_stays_below_150_mib(tmp_path: Path, processes: Processes, name: str) -> None:
     """create, verify, seed, fetch; peak resident memory of each."""
     original, manifest = tmp_path / "content", tmp_path / "content.torrent"
     CASES[name](original)

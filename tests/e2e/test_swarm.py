@@ -37,9 +37,11 @@ def test_eight_fetchers_finish_in_little_more_than_one_copy(
     last = max(event["seconds"] for event in done)
     wasted = sum(fetch.events("progress")[-1]["wasted"] for fetch in fetches) / (8 * SIZE)
     from_seed = sum(event["from_seed"] for event in done) / 8
+    columns = ["first done, s", "last done, s", "of the bound"]
+    columns += ["copies sent by the seed", "wasted", "from the seed"]
     REPORT.row(
         "1 seed, 8 fetchers, 200 MiB, 10 MiB/s up each (bound: 20.0 s)",
-        ["first done, s", "last done, s", "of the bound", "copies by the seed", "wasted", "from seed"],
+        columns,
         min(event["seconds"] for event in done),
         last,
         f"{last / ONE_COPY:.2f}×",

@@ -132,7 +132,7 @@ class Transmission:
         config.mkdir(parents=True)
         (config / "settings.json").write_text(json.dumps(self.settings))
         job.folder.mkdir(parents=True, exist_ok=True)
-        argv: list[str | Path] = ["transmission-cli", *role, "--config-dir", config]
+        argv = ["transmission-cli", *role, "--config-dir", config]
         argv += ["--port", str(PORT), "--download-dir", job.folder, "--finish", "/bin/true"]
         options = {"namespace": job.host.namespace, "env": {"HOME": str(config)}}
         return processes.start([*argv, job.manifest], name, **options)

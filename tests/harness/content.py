@@ -9,6 +9,9 @@ from pathlib import Path
 KIB = 1 << 10
 MIB = 1 << 20
 
+# From all over Unicode, and what shells and URLs find awkward.
+NAMES = ["naïve café.txt", "目录/文件.bin", "Ελληνικά.md", "🐝 swarm.log", "a&b=c #1 100%.txt"]
+
 
 def fill(path: Path, size: int, seed: int = 0) -> None:
     """Writes `size` bytes that no two places of no two files share, the same on every run."""
@@ -21,14 +24,14 @@ def fill(path: Path, size: int, seed: int = 0) -> None:
 
 
 def awkward_tree(root: Path, piece_len: int) -> None:
-    """Many files: nested, empty, executable, with names from all over Unicode.
+    """Many files: nested, empty, executable, awkwardly named.
 
     They fill whole pieces of `piece_len` and one byte more.
     """
     fill(root / "deep" / "deeper" / "deepest" / "file.bin", 700_001)
     for number in range(120):
         fill(root / "many" / f"{number:03}.dat", 37 * number)
-    for name in ["naïve café.txt", "目录/文件.bin", "Ελληνικά.md", "🐝 swarm.log", "a&b=c #1 100%.txt"]:
+    for name in NAMES:
         fill(root / "names" / name, 40_000)
     for name in ["empty", "a/empty", "zzz.empty"]:
         fill(root / name, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import libtorrent
@@ -32,7 +33,9 @@ def libtorrent_hybrid(content: Path, manifest: Path, tracker: str | None, piece_
     _libtorrent(content, manifest, tracker, piece_len, 0)
 
 
-def _libtorrent(content: Path, manifest: Path, tracker: str | None, piece_len: int, flags: int) -> None:
+def _libtorrent(
+    content: Path, manifest: Path, tracker: str | None, piece_len: int, flags: int
+) -> None:
     files = libtorrent.list_files(str(content))
     torrent = libtorrent.create_torrent(files, piece_len, flags)
     if tracker:
@@ -41,7 +44,7 @@ def _libtorrent(content: Path, manifest: Path, tracker: str | None, piece_len: i
     manifest.write_bytes(libtorrent.bencode(torrent.generate()))
 
 
-def run(argv: list[str | Path]) -> None:
+def run(argv: Sequence[object]) -> None:
     """Runs a maker that must succeed."""
     done = subprocess.run(list(map(str, argv)), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"

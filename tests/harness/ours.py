@@ -12,26 +12,26 @@ from harness.clients import BINARY, wait_for_word
 from harness.process import Process, Processes
 
 
-def create(content: Path, manifest: Path, *options: str | Path) -> None:
+def create(content: Path, manifest: Path, *options: object) -> None:
     """Makes a manifest."""
     argv = [BINARY, "create", content, "-o", manifest, "--quiet", *options]
     done = subprocess.run(list(map(str, argv)), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 
 
-def command(processes: Processes, name: str, *words: str | Path, **options: Any) -> Process:
+def command(processes: Processes, name: str, *words: object, **options: Any) -> Process:
     """Starts any command, with events on its standard output."""
     return processes.start([BINARY, name, *words, "--json"], name, **options)
 
 
-def seed(processes: Processes, manifest: Path, data: Path, *words: str | Path) -> Process:
+def seed(processes: Processes, manifest: Path, data: Path, *words: object) -> Process:
     """Starts a seed on a port of the system's choice and waits until it serves."""
     process = command(processes, "seed", manifest, "--data", data, "-p", "0", *words)
     wait_for_word(process, '"event":"start"', 60)
     return process
 
 
-def fetch(processes: Processes, manifest: Path, folder: Path, *words: str | Path) -> Process:
+def fetch(processes: Processes, manifest: Path, folder: Path, *words: object) -> Process:
     """Starts a fetch on a port of the system's choice."""
     folder.mkdir(parents=True, exist_ok=True)
     return command(processes, "fetch", manifest, "-d", folder, "-p", "0", *words)
@@ -50,7 +50,7 @@ def await_complete(process: Process, timeout: float) -> dict[str, Any]:
 
 def tracker(processes: Processes) -> str:
     """Starts a tracker on loopback; returns its announce URL."""
-    argv: list[str | Path] = [sys.executable, tracker_program.__file__, "127.0.0.1", "0"]
+    argv = [sys.executable, tracker_program.__file__, "127.0.0.1", "0"]
     process = processes.start(argv, "tracker")
     wait_for_word(process, "listening", 10)
     return f"http://127.0.0.1:{process.stdout().split()[1]}/announce"

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Process:
 
     def __init__(
         self,
-        argv: list[str | Path],
+        argv: Sequence[object],
         work: Path,
         *,
         name: str = "process",
@@ -148,7 +148,7 @@ class Processes:
         self.work = work
         self.all: list[Process] = []
 
-    def start(self, argv: list[str | Path], name: str, **options: Any) -> Process:
+    def start(self, argv: Sequence[object], name: str, **options: Any) -> Process:
         """Starts a program; its name, made unique, names its output files."""
         process = Process(argv, self.work, name=f"{len(self.all):02}-{name}", **options)
         self.all.append(process)

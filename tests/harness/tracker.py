@@ -65,7 +65,7 @@ class Tracker(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Binds, and no more."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = self.socket.getsockname()[:2]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from harness import content, makers
 from harness import tracker as tracker_program
 from harness.content import KIB
@@ -26,7 +25,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     need_binary()
     with Network() as network, Processes(tmp_path / "log") as processes:
         host = network.host()
-        argv: list[str | Path] = [sys.executable, tracker_program.__file__, host.address, "6969"]
+        argv = [sys.executable, tracker_program.__file__, host.address, "6969"]
         tracker = processes.start(argv, "tracker", namespace=host.namespace)
         wait_until("tracker listens", lambda: "listening" in tracker.stdout(), 10)
         yield Lab(network, processes, tmp_path, tracker)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-
 from harness.clients import Aria2, Client, Libtorrent, Swarm, Transmission
 from harness.content import assert_same
 from harness.lab import Case, Lab
