@@ -359,15 +359,12 @@ impl<'a> Iterator for Dict<'a> {
 
 /// Where the content is of the string that starts here.
 fn string_at(input: &[u8], start: usize) -> Option<Range<usize>> {
-    let mut len = 0usize;
-    for (at, &byte) in input.iter().enumerate().skip(start) {
-        match byte {
-            b'0'..=b'9' => len = 10 * len + usize::from(byte - b'0'),
-            b':' => return Some(at + 1..at + 1 + len),
-            _ => return None,
-        }
+    let (mut len, mut at) = (0, start);
+    while let digit @ b'0'..=b'9' = input[at] {
+        len = 10 * len + usize::from(digit - b'0');
+        at += 1;
     }
-    None
+    (input[at] == b':').then(|| at + 1..at + 1 + len)
 }
 
 /// Appends a string.

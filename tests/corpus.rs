@@ -9,8 +9,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value as Json;
 use sha1::{Digest, Sha1};
 use swarm::bencode::{BencodeError, Document, Limits};
@@ -55,6 +57,11 @@ fn corpus() -> Option<PathBuf> {
     // Not by a macro: the harness hides what those print in tests that pass.
     writeln!(io::stderr(), "\n{message}\n").ok();
     None
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "torrent")
 }
 
 /// The rows of MANIFEST.tsv, as functions from a column's name to its text.
@@ -382,4 +389,81 @@ fn our_own_manifests_get_the_verdict_written_beside_them() {
     }
     rows.sort();
     assert_eq!(rows.concat(), verdicts);
+}
+
+/// A number from the environment, so that a long run needs no other code than a short one.
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// Damages a manifest in a few places, often where the structure is.
+fn damaged(manifest: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let pieces: [&[u8]; 8] = [
+        b"",
+        b"d",
+        b"l",
+        b"e",
+        b"i-1e",
+        b"i9223372036854775807e",
+        b"2:..",
+        b"0:",
+    ];
+    let mut bytes = manifest.to_vec();
+    for _ in 0..rng.random_range(1..4) {
+        // Near the start there is structure, near the end there are hashes.
+        let reach = bytes.len().min(rng.random_range(1..2_000));
+        let at = rng.random_range(0..reach);
+        if rng.random() {
+            bytes[at] = rng.random();
+        } else {
+            let end = bytes.len().min(at + rng.random_range(0..8));
+            let piece = pieces[rng.random_range(0..pieces.len())];
+            bytes.splice(at..end, piece.iter().copied());
+        }
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    bytes
+}
+
+#[test]
+fn damaged_manifests_are_refused_or_still_safe() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/manifests");
+    let ours = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = ours.filter(|path| is_manifest(path)).collect();
+    if let Some(corpus) = corpus() {
+        let rows = manifest_rows(&corpus).into_iter();
+        files.extend(
+            rows.map(|row| corpus.join(row("file")))
+                .filter(|path| is_manifest(path)),
+        );
+    }
+    files.sort();
+    let seeds = files.iter().map(|path| fs::read(path).unwrap());
+    let seeds: Vec<Vec<u8>> = seeds
+        .filter(|seed| (1..50_000).contains(&seed.len()))
+        .collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(setting("SWARM_FUZZ_SEED", 0));
+    let mut taken = 0;
+    for _ in 0..setting("SWARM_FUZZ_ITERS", 20_000) {
+        let bytes = damaged(&seeds[rng.random_range(0..seeds.len())], &mut rng);
+        let Ok(meta) = Metainfo::parse(&bytes) else {
+            continue;
+        };
+        taken += 1;
+        let mut offset = 0;
+        for file in meta.files() {
+            let plain = |part| matches!(part, Component::Normal(_));
+            assert!(file.path.as_path().components().all(plain), "{}", file.path);
+            assert_eq!(file.offset, offset);
+            offset += file.len;
+        }
+        assert_eq!(meta.layout().total_len(), offset);
+        let last = meta.layout().pieces().next_back().unwrap();
+        let _ = (meta.piece_hash(last), meta.renamed());
+    }
+    assert!(taken > 0, "damage so bad tests nothing but the refusals");
 }

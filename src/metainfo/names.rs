@@ -14,7 +14,7 @@ const HASH_PRIME: u64 = 0x0100_0000_01b3;
 /// eight megabytes. Padding and links never come to the disk, so they do not count.
 pub(super) fn check(files: &[FileEntry]) -> Result<(), MetainfoError> {
     let mut hashes: Vec<u64> = regular(files)
-        .map(|path| folded(path).fold(HASH_START, mix))
+        .map(|path| path.chars().fold(HASH_START, mix))
         .collect();
     hashes.sort_unstable();
     let doubled = hashes.windows(2).any(|pair| pair[0] == pair[1]);
@@ -42,7 +42,7 @@ fn any_directory_in(files: &[FileEntry], hashes: &[u64]) -> bool {
         }
         checked = directory;
         let mut hash = HASH_START;
-        for c in folded(directory).chain(['/']) {
+        for c in directory.chars().chain(['/']) {
             if c == '/' && hashes.binary_search(&hash).is_ok() {
                 return true;
             }
@@ -79,8 +79,14 @@ fn folded(path: &str) -> impl Iterator<Item = char> + '_ {
     path.chars().flat_map(char::to_lowercase)
 }
 
+/// Takes a character into a hash, as if it were in lower case.
 fn mix(hash: u64, c: char) -> u64 {
-    (hash ^ u64::from(c)).wrapping_mul(HASH_PRIME)
+    let step = |hash: u64, c: char| (hash ^ u64::from(c)).wrapping_mul(HASH_PRIME);
+    if c.is_ascii() {
+        step(hash, c.to_ascii_lowercase())
+    } else {
+        c.to_lowercase().fold(hash, step)
+    }
 }
 
 #[cfg(test)]
