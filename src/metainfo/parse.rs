@@ -106,7 +106,10 @@ pub(super) fn parse(raw: Vec<u8>) -> Result<Metainfo, MetainfoError> {
         hybrid::check(tree, info.name()?, info.files, &files)?;
     }
     let (layout, pieces) = layout(&info, files::total_len(&files)?)?;
-    let (mode, private) = (info.mode(), int(info.private) == Some(1));
+    let (mode, private) = (
+        info.mode(),
+        int(info.private).is_some_and(|private| private != 0),
+    );
     let source = text(info.source);
     let about = about(root, mode);
     let info = info_value.span();
