@@ -1,7 +1,9 @@
 //! What can go wrong between us and a disk, each with the path it happened to.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use super::beneath::is_obstacle;
 
 /// The disk refused, or holds something else than it should.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,14 @@ pub enum StorageError {
         differs: u32,
         /// How many pieces were looked at.
         pieces: u32,
+    },
+    /// Somebody took the output's name while it was being made.
+    #[error("{} appeared during the download; the complete content is in: {}", path.display(), kept.display())]
+    NameTaken {
+        /// The output.
+        path: PathBuf,
+        /// Where the complete content is.
+        kept: PathBuf,
     },
     /// The file system is too full.
     #[error("no space on {}: {free} bytes free, needed: {needed}", path.display())]
@@ -82,6 +92,12 @@ pub enum StorageError {
         /// The path.
         path: PathBuf,
     },
+    /// Content needs a name, and the paths do not tell one.
+    #[error("give a name for what is shared: {} does not tell one", path.display())]
+    NoName {
+        /// The first path.
+        path: PathBuf,
+    },
     /// Every file to share is empty.
     #[error("total size is 0 bytes; a torrent needs data")]
     NoData,
@@ -140,4 +156,34 @@ pub enum StorageError {
         /// What the operating system says.
         source: io::Error,
     },
+}
+
+impl StorageError {
+    /// What an error of the operating system means for `path`.
+    pub(super) fn of(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        let (free, needed) = (0, 0);
+        match source.kind() {
+            _ if is_obstacle(&source) => Self::Refused { path },
+            io::ErrorKind::NotFound => Self::NotFound { path },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace { path, free, needed }
+            }
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            io::ErrorKind::PermissionDenied if action != "read" => Self::ReadOnly { path },
+            _ => Self::Io {
+                action,
+                path,
+                source,
+            },
+        }
+    }
+
+    /// The same for a write of `needed` bytes where `free` are left.
+    pub(super) fn of_write(path: &Path, source: io::Error, free: u64, needed: u64) -> Self {
+        match Self::of("write", path, source) {
+            Self::NoSpace { path, .. } => Self::NoSpace { path, free, needed },
+            other => other,
+        }
+    }
 }

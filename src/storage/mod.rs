@@ -4,18 +4,35 @@
 //! `DIR/.NAME.swarm-part/` until every wanted piece is verified and durable, then one rename
 //! publishes it.
 
+mod beneath;
 pub mod create;
 mod error;
+mod fetch;
+mod files;
+mod finish;
+mod journal;
+mod ledger;
+mod lock;
 mod meter;
+mod pieces;
+mod seed;
+mod spans;
+mod stamp;
 pub mod verify;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bitfield::Bitfield;
+use crate::ids::PieceHash;
 use crate::layout::PieceIndex;
 use crate::metainfo::Metainfo;
+use files::Files;
+use finish::Output;
+use ledger::Ledger;
+use spans::piece_range;
 
 pub use error::StorageError;
 pub use meter::Meter;
@@ -78,65 +95,45 @@ pub struct FileRange {
 #[derive(Debug)]
 pub struct Store {
     meta: Arc<Metainfo>,
+    files: Files,
+    /// Which pieces are there. Locked briefly; several disk workers share the store.
+    ledger: Mutex<Ledger>,
+    /// Where the content goes when it is complete. Locked for as long as a checkpoint or the
+    /// finish takes, so that there is one at a time.
+    output: Mutex<Output>,
 }
 
 impl Store {
-    /// Opens the output for fetching: takes up what an earlier run left, checks what has to be.
-    ///
-    /// # Errors
-    /// [`StorageError::Exists`] if the output is there and differs, [`StorageError::Locked`] if
-    /// another process is at it, [`StorageError::NoSpace`], [`StorageError::ReadOnly`] …
-    pub fn fetch(
-        _meta: Arc<Metainfo>,
-        _options: &FetchOptions,
-        _meter: &Meter,
-    ) -> Result<Opened, StorageError> {
-        Err(StorageError::Cancelled)
-    }
-
-    /// Opens data for reading only. `data` is the content's top file or directory itself.
-    /// No piece counts as verified before [`Store::recheck`].
-    ///
-    /// # Errors
-    /// If `data` does not exist or cannot be read.
-    pub fn seed(meta: Arc<Metainfo>, _data: &Path) -> Result<Self, StorageError> {
-        Ok(Self { meta })
-    }
-
-    /// Opens for reading what [`create::hash_files`] has just hashed: every piece counts as
-    /// verified, as long as the files stay as they were.
-    ///
-    /// # Errors
-    /// If the list is not the one that the manifest was made from.
-    pub fn seed_created(
-        meta: Arc<Metainfo>,
-        _list: &create::FileList,
-    ) -> Result<Self, StorageError> {
-        Ok(Self { meta })
-    }
-
     /// Fills `buf` with the content from `offset` on. Padding reads as zeros.
     ///
     /// # Errors
     /// [`StorageError::Changed`] if a file is not what it was when its pieces were verified.
-    pub fn read_at(&self, _offset: u64, _buf: &mut [u8]) -> Result<(), StorageError> {
-        Err(StorageError::Cancelled)
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
+        self.files.read(offset, buf)
     }
 
     /// Where `len` bytes of content from `offset` on lie, if that is in one file.
     ///
     /// # Errors
     /// As [`Store::read_at`].
-    pub fn file_range(&self, _offset: u64, _len: u64) -> Result<Option<FileRange>, StorageError> {
-        Ok(None)
+    pub fn file_range(&self, offset: u64, len: u64) -> Result<Option<FileRange>, StorageError> {
+        self.files.range(offset, len)
     }
 
     /// Writes a piece whose hash is right.
     ///
     /// # Errors
     /// [`StorageError::NoSpace`] and whatever else the disk says; the piece is then not stored.
-    pub fn write_piece(&self, _piece: PieceIndex, _data: &[u8]) -> Result<(), StorageError> {
-        Err(StorageError::Cancelled)
+    ///
+    /// # Panics
+    /// If `data` is not as long as the piece.
+    pub fn write_piece(&self, piece: PieceIndex, data: &[u8]) -> Result<(), StorageError> {
+        let range = piece_range(self.meta.layout(), piece);
+        assert_eq!(data.len() as u64, range.end - range.start, "a whole piece");
+        self.ledger().intend(piece, &self.files)?;
+        self.files.write(range.start, data)?;
+        self.ledger().written(piece);
+        Ok(())
     }
 
     /// Makes everything written so far durable and notes it in the journal.
@@ -144,21 +141,52 @@ impl Store {
     /// # Errors
     /// Whatever the disk says; nothing is vouched for then that was not before.
     pub fn checkpoint(&self) -> Result<(), StorageError> {
-        Ok(())
+        let _one_at_a_time = self.output();
+        self.make_durable()
     }
 
     /// Publishes the complete content under its real name and says what that is. Reading goes on.
     ///
     /// # Errors
-    /// [`StorageError::Incomplete`], [`StorageError::Exists`] if somebody took the name meanwhile.
+    /// [`StorageError::Incomplete`], [`StorageError::Exists`] if somebody took the name meanwhile,
+    /// [`StorageError::Changed`] if somebody else wrote to a file.
     pub fn finish(&self) -> Result<PathBuf, StorageError> {
-        Err(StorageError::Cancelled)
+        let mut output = self.output();
+        self.make_durable()?;
+        output.publish(&self.meta, &self.files, &mut self.ledger())
     }
 
-    /// Hashes the pieces again and says which of them are good; these count as verified from now
-    /// on, the others do not. After a cancellation the rest counts as bad.
-    pub fn recheck(&self, _pieces: &[PieceIndex], _threads: usize, _meter: &Meter) -> Bitfield {
-        Bitfield::empty(self.meta.layout().piece_count())
+    /// Hashes the pieces again, and with them every other piece of a file that somebody else
+    /// wrote to. Says which are good; these count as verified from now on, the others do not.
+    /// After a cancellation the rest counts as bad.
+    pub fn recheck(&self, pieces: &[PieceIndex], threads: usize, meter: &Meter) -> Bitfield {
+        let suspects = self.withdraw(pieces);
+        let good = Mutex::new(Bitfield::empty(self.meta.layout().piece_count()));
+        let job = pieces::Job {
+            layout: self.meta.layout(),
+            read: |offset, buf: &mut [u8]| self.files.read(offset, buf),
+            found: |piece, digest: Result<PieceHash, StorageError>| {
+                if digest.is_ok_and(|digest| digest == self.meta.piece_hash(piece)) {
+                    let mut good = good.lock().unwrap_or_else(PoisonError::into_inner);
+                    good.insert(piece);
+                }
+                Ok(())
+            },
+        };
+        // The only error there can be is a cancellation, after which the rest is not good.
+        let _cancelled = job.run(&suspects, threads, meter);
+        let mut good = good.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for file in self.files_of(&suspects) {
+            if !self.files.is_intact(file) {
+                for piece in self.pieces_touching(file) {
+                    good.remove(piece);
+                }
+            }
+        }
+        let layout = self.meta.layout();
+        let found = good.iter_ones().filter_map(|number| layout.piece(number));
+        self.ledger().found(found);
+        good
     }
 
     /// The pieces that hold any byte of this file of the manifest.
@@ -172,8 +200,96 @@ impl Store {
     /// of a file that changed, else this one.
     pub fn damaged(&self, piece: PieceIndex, error: &StorageError) -> Vec<PieceIndex> {
         match error {
-            StorageError::Changed { file, .. } => self.pieces_of_file(*file),
+            StorageError::Changed { file, .. } => self.pieces_touching(*file),
             _ => vec![piece],
         }
+    }
+
+    /// The caller holds the output, so that there is one at a time.
+    fn make_durable(&self) -> Result<(), StorageError> {
+        let batch = self.ledger().unsynced(self.meta.layout());
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.vouch_for(batch)
+    }
+
+    /// Writes the journal for the first time in this run.
+    fn open_journal(&self) -> Result<(), StorageError> {
+        let found = self.ledger().unsynced(self.meta.layout());
+        self.vouch_for(found)
+    }
+
+    /// Syncs, then journals. A piece of a file that somebody else wrote to is left out, and taken
+    /// back if it was vouched for before.
+    fn vouch_for(&self, batch: Vec<PieceIndex>) -> Result<(), StorageError> {
+        let touched = self.files_of(&batch);
+        self.files.sync(&touched)?;
+        let (fit, foreign): (BTreeSet<usize>, BTreeSet<usize>) = touched
+            .into_iter()
+            .partition(|&file| self.files.stamp(file).is_some());
+        let stamps = fit
+            .iter()
+            .filter_map(|&file| Some((file, self.files.stamp(file)?)));
+        let stamps: Vec<_> = stamps.collect();
+        let doubtful = foreign.iter().flat_map(|&file| self.pieces_touching(file));
+        let doubtful: BTreeSet<_> = doubtful.collect();
+        let mut sound = batch;
+        sound.retain(|piece| !doubtful.contains(piece));
+        let mut ledger = self.ledger();
+        ledger.doubt(&doubtful.into_iter().collect::<Vec<_>>(), &self.files);
+        let journal = ledger.vouch(&sound, &stamps, &self.files)?;
+        drop(ledger);
+        if let Some(journal) = journal {
+            let synced = journal.sync_data();
+            synced.map_err(|error| StorageError::of("sync", Path::new("journal"), error))?;
+        }
+        Ok(())
+    }
+
+    /// Stops vouching for these pieces and says which have to be hashed for it.
+    fn withdraw(&self, pieces: &[PieceIndex]) -> Vec<PieceIndex> {
+        let mut suspects: BTreeSet<PieceIndex> = pieces.iter().copied().collect();
+        for file in self.files_of(pieces) {
+            if self.files.stamp(file).is_none() || !self.files.is_intact(file) {
+                let ledger = self.ledger();
+                let had = self.pieces_touching(file).into_iter();
+                suspects.extend(had.filter(|&piece| ledger.have().has(piece)));
+                drop(ledger);
+                self.files.rebase(file);
+            }
+        }
+        let suspects: Vec<_> = suspects.into_iter().collect();
+        self.ledger().lost(&suspects, &self.files);
+        suspects
+    }
+
+    /// The pieces that hold any byte of this file, or of the side file.
+    fn pieces_touching(&self, file: usize) -> Vec<PieceIndex> {
+        if file < self.meta.files().len() {
+            return self.pieces_of_file(file);
+        }
+        let layout = self.meta.layout();
+        let on_side = |piece: &PieceIndex| {
+            let mut files = self.files.files_of(piece_range(layout, *piece));
+            files.any(|on| on == file)
+        };
+        layout.pieces().filter(on_side).collect()
+    }
+
+    fn files_of(&self, pieces: &[PieceIndex]) -> BTreeSet<usize> {
+        let layout = self.meta.layout();
+        let ranges = pieces.iter().map(|&piece| piece_range(layout, piece));
+        ranges
+            .flat_map(|range| self.files.files_of(range))
+            .collect()
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn output(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

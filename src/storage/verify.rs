@@ -1,11 +1,14 @@
 //! What of some data on the disk is as a manifest says, and what is not.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{Meter, StorageError};
+use super::{Meter, StorageError, Store};
 use crate::bitfield::Bitfield;
-use crate::metainfo::Metainfo;
+use crate::layout::PieceIndex;
+use crate::metainfo::{FileKind, Metainfo};
 
 /// What [`verify`] found.
 #[derive(Clone, Debug)]
@@ -36,7 +39,8 @@ pub enum FileFault {
     Missing,
     /// It has this many bytes instead of what the manifest says.
     Size(u64),
-    /// A piece that touches it has the wrong hash (the fault may lie in its neighbour there).
+    /// A piece that touches it has the wrong hash. The fault may lie in a neighbour with which it
+    /// shares the piece, unless a neighbour is known to be missing or of the wrong size.
     Content,
     /// It cannot be read.
     Unreadable,
@@ -54,10 +58,69 @@ impl VerifyReport {
 /// # Errors
 /// If `data` does not exist, or the meter was cancelled.
 pub fn verify(
-    _meta: &Metainfo,
-    _data: &Path,
-    _threads: usize,
-    _meter: &Meter,
+    meta: &Arc<Metainfo>,
+    data: &Path,
+    threads: usize,
+    meter: &Meter,
 ) -> Result<VerifyReport, StorageError> {
-    Err(StorageError::Cancelled)
+    let store = Store::seed(Arc::clone(meta), data)?;
+    let all: Vec<PieceIndex> = meta.layout().pieces().collect();
+    let good = store.recheck(&all, threads, meter);
+    if meter.is_cancelled() {
+        return Err(StorageError::Cancelled);
+    }
+    let regular = |number: &usize| meta.files()[*number].kind == FileKind::Regular;
+    let numbers = || (0..meta.files().len()).filter(regular);
+    let mut faults: Vec<Option<FileFault>> = vec![None; meta.files().len()];
+    // Wrong pieces that a fault found by looking at a file explains.
+    let mut explained = BTreeSet::new();
+    for number in numbers() {
+        faults[number] = visible_fault(&store, number, &good);
+        if faults[number].is_some() {
+            explained.extend(store.pieces_of_file(number));
+        }
+    }
+    let mut bad_files = Vec::new();
+    for number in numbers() {
+        let mut bad = store.pieces_of_file(number);
+        bad.retain(|&piece| !good.has(piece));
+        let is_suspect = bad.iter().any(|piece| !explained.contains(piece));
+        let Some(fault) = faults[number].or(is_suspect.then_some(FileFault::Content)) else {
+            continue;
+        };
+        bad_files.push(BadFile {
+            file: number,
+            path: store.files.path(number),
+            fault,
+            pieces: runs(&bad),
+        });
+    }
+    Ok(VerifyReport { good, bad_files })
+}
+
+/// What is wrong with a file that one sees without hashing it.
+fn visible_fault(store: &Store, number: usize, good: &Bitfield) -> Option<FileFault> {
+    let Some(stamp) = store.files.stamp_on_disk(number) else {
+        return Some(FileFault::Missing);
+    };
+    if stamp.len != store.meta.files()[number].len {
+        return Some(FileFault::Size(stamp.len));
+    }
+    let is_bad = store
+        .pieces_of_file(number)
+        .iter()
+        .any(|&piece| !good.has(piece));
+    (is_bad && !store.files.can_open(number)).then_some(FileFault::Unreadable)
+}
+
+/// Ascending numbers as runs.
+fn runs(pieces: &[PieceIndex]) -> Vec<RangeInclusive<u32>> {
+    let mut runs: Vec<RangeInclusive<u32>> = Vec::new();
+    for number in pieces.iter().map(|piece| piece.get()) {
+        match runs.last_mut() {
+            Some(run) if *run.end() + 1 == number => *run = *run.start()..=number,
+            _ => runs.push(number..=number),
+        }
+    }
+    runs
 }

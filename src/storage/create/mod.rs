@@ -1,9 +1,20 @@
 //! From files on the disk to what a manifest says of them.
 
-use std::path::PathBuf;
+mod scan;
 
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use super::files::{Files, Location};
+use super::pieces::Job;
+use super::spans::{Place, Spans};
+use super::stamp::Stamp;
 use super::{Meter, StorageError};
 use crate::ids::PieceHash;
+use crate::layout::Layout;
+use crate::metainfo::{FileEntry, FileKind};
+
+pub use scan::scan;
 
 /// What to do with symbolic links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +78,10 @@ pub struct ScannedFile {
     pub len: u64,
     /// Whether its owner may execute it.
     pub executable: bool,
+    /// Where it is on the disk.
+    pub(in crate::storage) source: PathBuf,
+    /// What it was when it was found.
+    pub(in crate::storage) stamp: Stamp,
 }
 
 impl FileList {
@@ -76,23 +91,57 @@ impl FileList {
     }
 }
 
-/// Finds the files to share.
-///
-/// # Errors
-/// If a path cannot be read, a name is not UTF-8, a link is dangling or a loop, or nothing is left.
-pub fn scan(_paths: &[PathBuf], _options: &ScanOptions) -> Result<FileList, StorageError> {
-    Err(StorageError::Cancelled)
-}
-
-/// Hashes the content in pieces of `piece_len` bytes, on `threads` threads.
+/// Hashes the content in pieces of `piece_len` bytes, on `threads` threads. `arranged` is what
+/// `Builder::arrange` made of the list: the same files in the same order, padding between them.
 ///
 /// # Errors
 /// If a file cannot be read or changed since it was found, or the meter was cancelled.
+/// [`StorageError::NoData`] if there is nothing to hash.
+///
+/// # Panics
+/// If `arranged` was made from another list.
 pub fn hash_files(
-    _list: &FileList,
-    _piece_len: u32,
-    _threads: usize,
-    _meter: &Meter,
+    list: &FileList,
+    arranged: &[FileEntry],
+    piece_len: u32,
+    threads: usize,
+    meter: &Meter,
 ) -> Result<Vec<PieceHash>, StorageError> {
-    Err(StorageError::Cancelled)
+    let total_len = arranged.iter().map(|entry| entry.len).sum();
+    let layout = Layout::new(total_len, piece_len).ok_or(StorageError::NoData)?;
+    let mut numbers = 0..list.files.len();
+    let runs = arranged.iter().map(|entry| match entry.kind {
+        FileKind::Padding => (Place::Zeros, entry.len),
+        FileKind::Regular | FileKind::Symlink => {
+            let number = numbers.next().expect("arranged from the same list");
+            assert_eq!(
+                list.files[number].len, entry.len,
+                "arranged from the same list"
+            );
+            (Place::File(number), entry.len)
+        }
+    });
+    let spans = Spans::of(runs);
+    let lengths = list.files.iter().map(|file| file.len).collect();
+    let sources = list.files.iter().map(|file| file.source.clone()).collect();
+    let files = Files::new(spans, lengths, Location::Paths(sources));
+    for (number, file) in list.files.iter().enumerate() {
+        files.trust(number, file.stamp);
+    }
+    let hashes = Mutex::new(vec![PieceHash::new([0; 20]); layout.piece_count() as usize]);
+    let job = Job {
+        layout: &layout,
+        read: |offset, buf: &mut [u8]| files.read(offset, buf),
+        found: |piece: crate::layout::PieceIndex, digest| {
+            let mut hashes = hashes.lock().unwrap_or_else(PoisonError::into_inner);
+            hashes[piece.as_usize()] = digest?;
+            Ok(())
+        },
+    };
+    job.run(&layout.pieces().collect::<Vec<_>>(), threads, meter)?;
+    (0..list.files.len()).try_for_each(|file| files.expect_intact(file))?;
+    Ok(hashes.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
+
+#[cfg(test)]
+mod tests;

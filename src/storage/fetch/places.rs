@@ -1,0 +1,187 @@
+//! The names and directories of an output that is being made.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::Plan;
+use crate::hash;
+use crate::ids::InfoHash;
+use crate::metainfo::Metainfo;
+use crate::storage::beneath::{Access, Dir, Kind};
+use crate::storage::files::{Location, below_top};
+use crate::storage::finish::{DATA, Site};
+use crate::storage::lock::Lock;
+use crate::storage::{FetchOptions, StorageError};
+
+/// The side file's name inside the directory of the unfinished download.
+const SIDE: &str = "side";
+
+/// The longest name of a file (all file systems that matter).
+const NAME_MAX: usize = 255;
+
+/// The directory of an unfinished download, locked.
+pub(super) struct Part {
+    pub(super) dir: Dir,
+    pub(super) lock: Lock,
+}
+
+impl Plan<'_> {
+    /// The output under its real name, to be written.
+    pub(super) fn target(&self) -> Result<Location, StorageError> {
+        let (below, bare, path) = if self.is_bare {
+            (
+                Path::new("."),
+                Some(self.name.clone()),
+                self.options.dir.clone(),
+            )
+        } else {
+            (self.name.as_path(), None, self.path())
+        };
+        let dir = self.dir.subdir(below);
+        Ok(Location::Owned {
+            dir: dir.map_err(|error| StorageError::of("open", &self.path(), error))?,
+            path,
+            meta: Arc::clone(&self.meta),
+            bare,
+            writable: true,
+        })
+    }
+
+    /// The output in the directory of the unfinished download.
+    pub(super) fn data(&self, part: &Part) -> Result<Location, StorageError> {
+        let path = self.options.dir.join(&self.part_name);
+        let (dir, bare, path) = if self.is_bare {
+            (
+                part.dir.subdir(Path::new(".")),
+                Some(PathBuf::from(DATA)),
+                path,
+            )
+        } else {
+            (part.dir.make_subdir(Path::new(DATA)), None, path.join(DATA))
+        };
+        Ok(Location::Owned {
+            dir: dir.map_err(|error| StorageError::of("create", &path, error))?,
+            path,
+            meta: Arc::clone(&self.meta),
+            bare,
+            writable: true,
+        })
+    }
+
+    pub(super) fn open_side(&self, part: &Part, len: u64) -> Result<Option<File>, StorageError> {
+        let side = Path::new(SIDE);
+        let fault = |error| {
+            let path = self.options.dir.join(&self.part_name).join(SIDE);
+            StorageError::of("create", &path, error)
+        };
+        if len == 0 {
+            return Ok(None);
+        }
+        let file = part
+            .dir
+            .file(side, Access::Create { executable: false })
+            .map_err(fault)?;
+        // Setting the length it has would change its stamp.
+        if file.metadata().map_err(fault)?.len() != len {
+            file.set_len(len).map_err(fault)?;
+        }
+        Ok(Some(file))
+    }
+
+    pub(super) fn make_part(&self) -> Result<Part, StorageError> {
+        let made = self.dir.make_subdir(&self.part_name);
+        made.map_err(|error| StorageError::of("create", &self.options.dir, error))?;
+        self.enter_part()
+    }
+
+    pub(super) fn enter_part(&self) -> Result<Part, StorageError> {
+        let opened = self.dir.subdir(&self.part_name);
+        let path = self.options.dir.join(&self.part_name);
+        let dir = opened.map_err(|error| StorageError::of("open", &path, error))?;
+        let lock = Lock::take(&dir, &self.path())?;
+        Ok(Part { dir, lock })
+    }
+
+    pub(super) fn site(&self, part: Part) -> Result<Site, StorageError> {
+        let dir = self.dir.subdir(Path::new("."));
+        Ok(Site {
+            dir: dir.map_err(|error| StorageError::of("open", &self.options.dir, error))?,
+            dir_path: self.options.dir.clone(),
+            name: self.name.clone(),
+            part: part.dir,
+            part_name: self.part_name.clone(),
+            selected: self.selected.clone(),
+            is_bare: self.is_bare,
+            lock: part.lock,
+        })
+    }
+
+    /// Deletes what cannot belong to this selection of this content. Without a journal nobody
+    /// knows where it came from, and it must not be published.
+    pub(super) fn prune(&self, part: &Dir) -> std::io::Result<()> {
+        let data = Path::new(DATA);
+        match (part.kind(data)?, self.is_bare) {
+            (None, _) | (Some(Kind::File), true) => return Ok(()),
+            (Some(Kind::Directory), false) => {}
+            _ => return part.remove_all(data),
+        }
+        let numbers = (0..self.selected.len()).filter(|&file| self.selected[file]);
+        let keep = numbers.map(|file| below_top(&self.meta, file)).collect();
+        prune_dir(&part.subdir(data)?, Path::new(""), &keep)
+    }
+}
+
+/// The name that the content's top entry gets.
+pub(super) fn output_name(
+    meta: &Metainfo,
+    options: &FetchOptions,
+) -> Result<PathBuf, StorageError> {
+    let own = meta.files()[0].path.as_path().iter().next();
+    let name = options
+        .name
+        .as_deref()
+        .map_or(own.map(Path::new), |name| Some(Path::new(name)));
+    let name = name.unwrap_or(Path::new(""));
+    let mut elements = name.components();
+    match (elements.next(), elements.next()) {
+        (Some(Component::Normal(element)), None) if element == name.as_os_str() => {
+            Ok(name.to_path_buf())
+        }
+        _ => Err(StorageError::Refused {
+            path: options.dir.join(name),
+        }),
+    }
+}
+
+/// The name of the directory in which `name` is made.
+pub(super) fn part_name(name: &Path) -> PathBuf {
+    let name = name.to_string_lossy();
+    let whole = format!(".{name}.swarm-part");
+    if whole.len() <= NAME_MAX {
+        return whole.into();
+    }
+    let mark = InfoHash::new(hash::one(name.as_bytes())).to_string();
+    let mut end = NAME_MAX - ".~.swarm-part".len() - mark.len();
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!(".{}~{mark}.swarm-part", &name[..end]).into()
+}
+
+fn prune_dir(dir: &Dir, at: &Path, keep: &BTreeSet<&Path>) -> std::io::Result<()> {
+    for name in dir.names()? {
+        let path = at.join(&name);
+        let leads_on = keep.range(path.as_path()..).next();
+        let leads_on = leads_on.is_some_and(|kept| kept.starts_with(&path));
+        match dir.kind(Path::new(&name))? {
+            Some(Kind::File) if keep.contains(path.as_path()) => {}
+            Some(Kind::Directory) if leads_on => {
+                prune_dir(&dir.subdir(Path::new(&name))?, &path, keep)?;
+            }
+            _ => dir.remove_all(Path::new(&name))?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Hashes pieces that are on the disk: on all cores, eight of them side by side, strip by strip,
+//! so that memory stays small whatever the piece length.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::{Meter, StorageError};
+use crate::hash::{self, LANES};
+use crate::ids::PieceHash;
+use crate::layout::{Layout, PieceIndex};
+
+/// Bytes of a piece read at a time; a worker holds eight such strips. Chosen: large enough for
+/// the disk, small enough for the second-level cache to hold what is about to be hashed.
+const STRIP: usize = 128 << 10;
+
+/// Reads content, and takes the digest of each piece.
+pub(super) struct Job<'a, R, F> {
+    /// How the content divides into pieces.
+    pub(super) layout: &'a Layout,
+    /// Fills a buffer with the content from an offset on.
+    pub(super) read: R,
+    /// Takes each digest, from any thread, in any order; an error calls the rest off.
+    pub(super) found: F,
+}
+
+impl<R, F> Job<'_, R, F>
+where
+    R: Fn(u64, &mut [u8]) -> Result<(), StorageError> + Sync,
+    F: Fn(PieceIndex, Result<PieceHash, StorageError>) -> Result<(), StorageError> + Sync,
+{
+    /// Hashes `pieces` on `threads` threads.
+    ///
+    /// # Errors
+    /// The first that `found` returned, or [`StorageError::Cancelled`].
+    pub(super) fn run(
+        &self,
+        pieces: &[PieceIndex],
+        threads: usize,
+        meter: &Meter,
+    ) -> Result<(), StorageError> {
+        let lens = pieces
+            .iter()
+            .map(|&piece| u64::from(self.layout.piece_len(piece)));
+        meter.expect(lens.sum());
+        let groups: Vec<&[PieceIndex]> = pieces.chunks(LANES).collect();
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<(), StorageError> {
+            let mut strips = vec![0; LANES * STRIP.min(self.layout.nominal_piece_len() as usize)];
+            while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = self.hash_group(group, &mut strips, meter) {
+                    // Nobody takes another group.
+                    next.store(groups.len(), Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+            Ok(())
+        };
+        let helpers = threads.clamp(1, groups.len().max(1)) - 1;
+        thread::scope(|scope| {
+            let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+            let ours = work();
+            helpers.into_iter().fold(ours, |all, helper| {
+                all.and(helper.join().expect("hashing does not panic"))
+            })
+        })
+    }
+
+    fn hash_group(
+        &self,
+        group: &[PieceIndex],
+        strips: &mut [u8],
+        meter: &Meter,
+    ) -> Result<(), StorageError> {
+        let strip_len = strips.len() / LANES;
+        let mut hasher = hash::Hasher::new(group.len());
+        let mut faults: Vec<Option<StorageError>> = group.iter().map(|_| None).collect();
+        let longest = self.layout.nominal_piece_len() as usize;
+        for begin in (0..longest).step_by(strip_len) {
+            let mut parts: Vec<&[u8]> = Vec::with_capacity(group.len());
+            for ((&piece, strip), fault) in group
+                .iter()
+                .zip(strips.chunks_mut(strip_len))
+                .zip(&mut faults)
+            {
+                if meter.is_cancelled() {
+                    return Err(StorageError::Cancelled);
+                }
+                let left = (self.layout.piece_len(piece) as usize).saturating_sub(begin);
+                let strip = &mut strip[..left.min(strip_len)];
+                if fault.is_none() && !strip.is_empty() {
+                    let offset = self.layout.piece_offset(piece) + begin as u64;
+                    *fault = (self.read)(offset, strip).err();
+                }
+                meter.advance(strip.len() as u64);
+                parts.push(strip);
+            }
+            hasher.update(&parts);
+        }
+        for ((&piece, digest), fault) in group.iter().zip(hasher.finish()).zip(faults) {
+            let result = fault.map_or(Ok(PieceHash::new(digest)), Err);
+            (self.found)(piece, result)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! The store of a seed: what it serves, and how it notices that files change under it.
+
+#[path = "storage/content.rs"]
+mod content;
+
+use std::fs;
+
+use content::{Content, FILES, PIECE_LEN};
+use swarm::storage::{Meter, StorageError, Store};
+use tempfile::tempdir;
+
+#[test]
+fn a_seed_serves_what_it_verified_until_somebody_changes_it() {
+    let (dir, content) = (tempdir().unwrap(), Content::tree(&FILES));
+    content.put(dir.path());
+    let store = Store::seed(content.meta.clone(), &dir.path().join("tree")).unwrap();
+    let good = store.recheck(&content.pieces(), 2, &Meter::new());
+    assert!(good.is_full());
+    content.expect_readable(&store, &good);
+    let victim = content.path(3, dir.path());
+    let mut bytes = fs::read(&victim).unwrap();
+    bytes[99_999] ^= 1;
+    fs::write(&victim, &bytes).unwrap();
+    let mut buf = [0; 10];
+    let refused = store.read_at(60_000, &mut buf).unwrap_err();
+    let StorageError::Changed { file, path, .. } = &refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!((*file, path), (3, &victim));
+    let lost = store.damaged(content.piece(3), &refused);
+    assert_eq!(lost, store.pieces_of_file(3));
+    store
+        .read_at(0, &mut buf)
+        .expect("another file is as good as before");
+    let found = store.recheck(&lost, 1, &Meter::new());
+    let bad: Vec<_> = lost
+        .iter()
+        .filter(|&&piece| !found.has(piece))
+        .map(|p| p.get())
+        .collect();
+    assert_eq!(bad, [8], "one byte spoils one piece");
+    content.expect_readable(&store, &found);
+}
+
+#[test]
+fn a_truncated_or_replaced_file_is_noticed() {
+    let (dir, content) = (tempdir().unwrap(), Content::bare(100_000));
+    content.put(dir.path());
+    let path = content.path(0, dir.path());
+    let store = Store::seed(content.meta.clone(), &path).unwrap();
+    assert!(store.recheck(&content.pieces(), 1, &Meter::new()).is_full());
+    let mut buf = [0; 10];
+    store.read_at(0, &mut buf).unwrap();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(50_000)
+        .unwrap();
+    let refused = store.read_at(90_000, &mut buf).unwrap_err();
+    assert!(matches!(
+        refused,
+        StorageError::Changed {
+            before: 100_000,
+            after: 50_000,
+            ..
+        }
+    ));
+    let found = store.recheck(&content.pieces(), 1, &Meter::new());
+    assert_eq!(found.iter_ones().collect::<Vec<_>>(), [0, 1, 2]);
+    // Somebody puts the whole file back by renaming: the open one is not it.
+    let copy = dir.path().join("copy");
+    fs::write(&copy, &content.bytes).unwrap();
+    fs::rename(&copy, &path).unwrap();
+    let found = store.recheck(&content.pieces(), 1, &Meter::new());
+    assert!(found.is_full());
+    content.expect_readable(&store, &found);
+}
+
+#[test]
+fn a_range_within_one_file_can_be_sent_by_the_kernel() {
+    let (dir, content) = (tempdir().unwrap(), Content::tree(&FILES));
+    content.put(dir.path());
+    let store = Store::seed(content.meta.clone(), &dir.path().join("tree")).unwrap();
+    store.recheck(&content.pieces(), 1, &Meter::new());
+    let whole = store
+        .file_range(PIECE_LEN.into(), 100)
+        .unwrap()
+        .expect("inside a.bin");
+    assert_eq!(whole.offset, u64::from(PIECE_LEN));
+    assert!(
+        store.file_range(39_990, 20).unwrap().is_none(),
+        "spans two files"
+    );
+}
