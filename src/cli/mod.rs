@@ -1,1 +1,232 @@
-//! The cli module.
+//! What a person types and sees: one file per command, all of them called in-process by tests.
+//!
+//! [`run`] takes the words of a command line and an [`Env`] and gives back how the program ends.
+//! Nothing below it touches stdout, stderr or the working directory of the process.
+
+mod args;
+mod completions;
+mod create;
+mod date;
+mod error;
+mod event;
+mod fault;
+mod fetch;
+mod hashing;
+mod live;
+mod logging;
+mod magnet;
+mod man;
+mod manifest;
+mod output;
+mod screen;
+mod seed;
+mod select;
+mod show;
+mod signal;
+mod text;
+mod transfer;
+mod units;
+mod verify;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anstream::{AutoStream, ColorChoice};
+
+use args::{Cli, Command, Global, Progress, When};
+use output::{Look, Printer, ProgressMode};
+use text::{Style, Text};
+use units::RateUnit;
+
+pub use args::command;
+pub use error::{CliError, Exit};
+pub use signal::Signals;
+
+/// The world of one run.
+pub struct Env {
+    /// Where results go.
+    pub out: Box<dyn Write + Send>,
+    /// Where talk goes.
+    pub err: Box<dyn Write + Send>,
+    /// What relative paths are relative to.
+    pub dir: PathBuf,
+    /// Whether `err` is a terminal that somebody looks at.
+    pub interactive: bool,
+    /// Whether `out` and `err` can show colours.
+    pub color: [bool; 2],
+    /// How the user interrupts.
+    pub signals: Signals,
+}
+
+impl Env {
+    /// The world of this process.
+    ///
+    /// # Errors
+    /// If the working directory is gone or signals cannot be listened to.
+    pub fn of_process() -> io::Result<Self> {
+        let (out, err) = (io::stdout(), io::stderr());
+        let shows = |choice| choice != ColorChoice::Never;
+        Ok(Self {
+            dir: std::env::current_dir()?,
+            interactive: err.is_terminal() && std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+            color: [
+                shows(AutoStream::choice(&out)),
+                shows(AutoStream::choice(&err)),
+            ],
+            signals: Signals::install()?,
+            out: Box::new(out),
+            err: Box::new(err),
+        })
+    }
+}
+
+/// What a command works with.
+pub(crate) struct App<'a> {
+    dir: &'a Path,
+    signals: &'a Signals,
+    threads: usize,
+    printer: Printer<'a>,
+}
+
+/// Runs one command line; the first word is the program.
+pub fn run(args: impl IntoIterator<Item = OsString>, env: &mut Env) -> Exit {
+    let cli = match args::parse(args) {
+        Ok(cli) => cli,
+        Err(error) => return show_clap(&error, env),
+    };
+    let look = look(&cli.global, env);
+    let mut printer = Printer::new(&mut *env.out, &mut *env.err, look);
+    if let Err(error) = logging::start(&cli.global, &env.dir) {
+        printer.error(&error);
+        return error.exit;
+    }
+    let threads = cli.global.threads;
+    let mut app = App {
+        dir: &env.dir,
+        signals: &env.signals,
+        threads: threads
+            .or_else(|| Some(std::thread::available_parallelism().ok()?.get()))
+            .unwrap_or(1),
+        printer,
+    };
+    let ended = dispatch(cli, &mut app);
+    let mut exit = ended.unwrap_or_else(|error| {
+        app.printer.error(&error);
+        error.exit
+    });
+    if let Err(error) = app.printer.finish()
+        && exit == Exit::Done
+    {
+        Printer::new(&mut io::sink(), &mut *env.err, look).error(&error);
+        exit = error.exit;
+    }
+    exit
+}
+
+fn dispatch(cli: Cli, app: &mut App<'_>) -> Result<Exit, CliError> {
+    match cli.command {
+        Some(Command::Create(args)) => create::run(&args, app),
+        Some(Command::Seed(args)) => seed::run(&args, app),
+        Some(Command::Fetch(args)) => fetch::run(&args, app),
+        Some(Command::Show(args)) => show::run(&args, app),
+        Some(Command::Verify(args)) => verify::run(&args, app),
+        Some(Command::Magnet(args)) => magnet::run(&args, app),
+        Some(Command::Completions(args)) => Ok(completions::run(&args, app)),
+        Some(Command::Man(args)) => man::run(&args, app),
+        None => Ok(introduce(app)),
+    }
+}
+
+/// What `swarm` alone says: three examples, then the commands.
+fn introduce(app: &mut App<'_>) -> Exit {
+    let examples = [
+        ("swarm seed ./dataset", "Share it; writes dataset.torrent"),
+        (
+            "swarm fetch dataset.torrent --peer 10.0.0.5:6881",
+            "Get it, on every other machine",
+        ),
+        ("swarm verify dataset.torrent", "Check every byte of it"),
+    ];
+    let about = command()
+        .get_about()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    app.printer.line(&Text::new(about));
+    app.printer.line(&Text::default());
+    for (typed, meaning) in examples {
+        let line = Text::new("  ").styled(Style::Strong, format!("{typed:<50}"));
+        app.printer.line(&line.plain(meaning));
+    }
+    app.printer.line(&Text::default());
+    let list = command()
+        .help_template("Commands:\n{subcommands}")
+        .render_help()
+        .to_string();
+    for line in list.lines() {
+        app.printer.line(&Text::new(line));
+    }
+    app.printer.line(&Text::default());
+    app.printer.line(&Text::new(
+        "swarm COMMAND --help shows the options of a command.",
+    ));
+    Exit::Done
+}
+
+fn look(global: &Global, env: &Env) -> Look {
+    let progress = match global.progress {
+        _ if global.no_progress => ProgressMode::None,
+        Progress::Auto if !env.interactive || logging::is_wanted(global) => ProgressMode::Plain,
+        Progress::Auto | Progress::Bar => ProgressMode::Bar,
+        Progress::Plain => ProgressMode::Plain,
+        Progress::None => ProgressMode::None,
+    };
+    Look {
+        quiet: global.quiet,
+        verbose: global.verbose,
+        json: global.json,
+        json_pieces: global.json_pieces,
+        color: match global.color {
+            When::Auto => env.color,
+            When::Always => [true; 2],
+            When::Never => [false; 2],
+        },
+        progress,
+        interval: global.progress_interval,
+        rates: if global.bits {
+            RateUnit::Bits
+        } else {
+            RateUnit::Bytes
+        },
+    }
+}
+
+/// A mistake on the command line, or help that was asked for.
+fn show_clap(error: &clap::Error, env: &mut Env) -> Exit {
+    let text = error.render();
+    let [out, err] = env.color;
+    let (stream, color) = if error.use_stderr() {
+        (&mut env.err, err)
+    } else {
+        (&mut env.out, out)
+    };
+    let text = if color {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    // Nobody is left to tell if even this cannot be written.
+    let _ = writeln!(stream, "{}", text.trim_end()).and_then(|()| stream.flush());
+    if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}

@@ -1,0 +1,261 @@
+//! `swarm create`: makes a manifest of files; the same files give the same bytes on every machine.
+
+mod args;
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::error::{CliError, Exit};
+use super::event::Event;
+use super::fault::{of_storage, shown};
+use super::hashing::{Label, sampled};
+use super::text::{Style, Text};
+use super::units::{show_counted, show_size};
+use super::{App, magnet, show};
+use crate::metainfo::build::{Builder, NewFile};
+use crate::metainfo::escape::escape;
+use crate::metainfo::{Metainfo, MetainfoError};
+use crate::storage::create::{FileList, ScanOptions, Symlinks, hash_files, scan};
+
+pub(super) use args::CreateArgs;
+
+/// Pieces longer than this fail with some clients (ux.md §5.1).
+const PIECE_LEN_ADVISED_MAX: u32 = 16 << 20;
+
+/// A manifest just made, and the files it was made from.
+#[derive(Debug)]
+pub(super) struct Created {
+    /// What it says.
+    pub(super) meta: Metainfo,
+    /// The files, as they were when they were hashed.
+    pub(super) list: FileList,
+}
+
+pub(super) fn run(args: &CreateArgs, app: &mut App<'_>) -> Result<Exit, CliError> {
+    let piece_len = args.piece_len()?;
+    let list = scanned(&args.paths, &args.scan_options(), app)?;
+    let builder = args.builder(&list, piece_len);
+    let to_stdout = args
+        .output
+        .as_ref()
+        .is_some_and(|output| output.as_os_str() == "-");
+    let target = (!to_stdout).then(|| match &args.output {
+        Some(output) => app.dir.join(output),
+        None => manifest_path(&list.name, app.dir),
+    });
+    if builder.piece_len > PIECE_LEN_ADVISED_MAX {
+        app.printer.warn(
+            "long-pieces",
+            "some clients cannot read pieces longer than 16 MiB",
+        );
+    }
+    if args.dry_run {
+        return dry_run(&builder, target.as_deref(), app);
+    }
+    let Created { meta, .. } = hashed(&builder, list, app)?;
+    let wrote = match &target {
+        None => {
+            app.printer.data(meta.raw());
+            "made"
+        }
+        Some(target) => write_manifest(&meta, target, args.force, app.dir)?.word(),
+    };
+    tell(&meta, target.as_deref(), wrote, app);
+    if args.magnet {
+        app.printer
+            .line(&Text::new(magnet::of_manifest(&meta).to_string()));
+    }
+    Ok(Exit::Done)
+}
+
+/// Finds the files to share, and says what was left out.
+pub(super) fn scanned(
+    paths: &[PathBuf],
+    options: &ScanOptions,
+    app: &mut App<'_>,
+) -> Result<FileList, CliError> {
+    let paths: Vec<PathBuf> = paths.iter().map(|path| app.dir.join(path)).collect();
+    let list = scan(&paths, options).map_err(|error| of_storage(&error, app.dir))?;
+    for (left_out, what) in [
+        (&list.junk_dropped, "junk file"),
+        (&list.links_skipped, "symbolic link"),
+    ] {
+        if let Some(first) = left_out.first() {
+            let count = show_counted(left_out.len() as u64, what);
+            app.printer.say(&Text::new(format!(
+                " Left out {count}: {} …",
+                shown(first, app.dir)
+            )));
+        }
+    }
+    Ok(list)
+}
+
+/// Hashes the files and makes the manifest.
+pub(super) fn hashed(
+    builder: &Builder,
+    list: FileList,
+    app: &mut App<'_>,
+) -> Result<Created, CliError> {
+    let unusable =
+        |error: MetainfoError| CliError::new(Exit::Input, error.to_string()).because(&error);
+    // Names that cannot be shared are found before hours of hashing.
+    let entries = builder.arrange().map_err(unusable)?;
+    let threads = app.threads;
+    let label = Label {
+        verb: "Hashing",
+        name: &list.name,
+    };
+    let hashes = sampled(app, label, |meter| {
+        hash_files(&list, &entries, builder.piece_len, threads, meter)
+    })
+    .map_err(|error| of_storage(&error, app.dir))?;
+    let meta = builder.build(&hashes).map_err(unusable)?;
+    Ok(Created { meta, list })
+}
+
+/// What a list of files is described by, with nothing said that need not be.
+pub(super) fn plain_builder(list: &FileList) -> Builder {
+    let files = list.files.iter().map(|file| NewFile {
+        path: file.path.clone(),
+        len: file.len,
+        executable: file.executable,
+    });
+    Builder::new(list.name.clone(), files.collect())
+}
+
+/// Where a manifest goes if nobody says.
+pub(super) fn manifest_path(name: &str, dir: &Path) -> PathBuf {
+    dir.join(format!("{name}.torrent"))
+}
+
+/// What writing a manifest did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It was not there.
+    New,
+    /// It was there, with the same bytes.
+    Unchanged,
+    /// It was there and differed.
+    Replaced,
+}
+
+impl Written {
+    /// For the line that tells of it.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::New => "wrote",
+            Self::Unchanged => "unchanged",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+/// Writes the manifest so that nobody ever sees a part of it, and never over another one unless
+/// `force`.
+pub(super) fn write_manifest(
+    meta: &Metainfo,
+    target: &Path,
+    force: bool,
+    dir: &Path,
+) -> Result<Written, CliError> {
+    let failed = |error: io::Error| {
+        let what = format!("cannot write {}: {error}", shown(target, dir));
+        CliError::new(Exit::Disk, what).because(&error)
+    };
+    let exists = match fs::read(target) {
+        Ok(present) if present == meta.raw() => return Ok(Written::Unchanged),
+        Ok(_) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(failed(error)),
+    };
+    if exists && !force {
+        let what = format!("{} exists and differs", shown(target, dir));
+        return Err(CliError::new(Exit::Exists, what)
+            .help("create -f to overwrite it, or create -o another name"));
+    }
+    let parent = target.parent().unwrap_or(dir);
+    // A temporary file is private by itself; a manifest is as readable as any new file.
+    let mut file = tempfile::Builder::new()
+        .prefix(".swarm-")
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(parent)
+        .map_err(failed)?;
+    file.write_all(meta.raw())
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(failed)?;
+    if force {
+        file.persist(target).map_err(|error| failed(error.error))?;
+    } else {
+        file.persist_noclobber(target)
+            .map_err(|error| failed(error.error))?;
+    }
+    Ok(if exists {
+        Written::Replaced
+    } else {
+        Written::New
+    })
+}
+
+/// The line, event and result that tell of a new manifest.
+fn tell(meta: &Metainfo, target: Option<&Path>, wrote: &str, app: &mut App<'_>) {
+    app.printer.event(&Event::Created {
+        path: target.map(Path::to_owned),
+        infohash: meta.info_hash().to_string(),
+        name: meta.name().to_owned(),
+        size: meta.layout().total_len(),
+        piece_length: meta.layout().nominal_piece_len(),
+        pieces: meta.layout().piece_count(),
+        files: show::numbered(meta).count(),
+        magnet: magnet::of_manifest(meta).to_string(),
+    });
+    let path = target.map_or_else(|| "manifest".into(), |target| shown(target, app.dir));
+    let mut word = wrote.to_owned();
+    word[..1].make_ascii_uppercase();
+    let long = Text::new(" ")
+        .styled(Style::Good, word)
+        .plain("  ")
+        .styled(Style::Strong, &path);
+    let long = long.plain(format!("  {}", show::in_short(meta)));
+    if target.is_some() {
+        app.printer.result(&long, &path);
+    } else {
+        app.printer.say(&long);
+    }
+}
+
+fn dry_run(builder: &Builder, target: Option<&Path>, app: &mut App<'_>) -> Result<Exit, CliError> {
+    let entries = builder
+        .arrange()
+        .map_err(|error| CliError::new(Exit::Input, error.to_string()).because(&error))?;
+    for file in &entries {
+        let line = format!("{:>9}  {}", show_size(file.len), escape(file.path.as_str()));
+        app.printer.line(&Text::new(line));
+    }
+    let total: u64 = entries.iter().map(|file| file.len).sum();
+    let pieces = total.div_ceil(builder.piece_len.into());
+    let target = target.map_or_else(|| "stdout".into(), |target| shown(target, app.dir));
+    let line = format!(
+        " Would write {target}: {} · {} · {} × {}",
+        show_size(total),
+        show_counted(entries.len() as u64, "file"),
+        show_counted(pieces, "piece"),
+        show_size(builder.piece_len.into()),
+    );
+    app.printer.say(&Text::new(line));
+    Ok(Exit::Done)
+}
+
+/// What files to share if nobody says: all but junk.
+pub(super) const fn scan_all() -> ScanOptions {
+    ScanOptions {
+        name: None,
+        rules: Vec::new(),
+        gitignore: false,
+        hidden: true,
+        junk: false,
+        symlinks: Symlinks::Follow,
+    }
+}

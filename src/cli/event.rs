@@ -1,0 +1,196 @@
+//! What `--json` prints: one object per line, version 1 (CLI.md §6). Fields are only ever added.
+//!
+//! Sizes in bytes, times in seconds, rates in bytes per second.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// One line of `--json`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub(super) enum Event {
+    /// A transfer begins.
+    Start {
+        /// `seed` or `fetch`.
+        command: &'static str,
+        /// The swarm, in hexadecimal.
+        infohash: String,
+        /// What is transferred.
+        name: String,
+        /// Its size.
+        size: u64,
+        /// Length of a piece.
+        piece_length: u32,
+        /// How many pieces there are.
+        pieces: u32,
+        /// How many of them are here already.
+        have: u32,
+        /// Where the data is or goes.
+        dir: PathBuf,
+        /// The port that peers can reach us on.
+        port: u16,
+    },
+    /// How far hashing is.
+    Hashing {
+        /// Bytes hashed.
+        done: u64,
+        /// Bytes to hash.
+        size: u64,
+    },
+    /// How far the transfer is.
+    Progress(Progress),
+    /// A peer came or went.
+    Peer {
+        /// `connected` or `lost`.
+        state: &'static str,
+        /// Its address.
+        addr: String,
+        /// What it calls itself, once that is known.
+        client: Option<String>,
+        /// How it was found.
+        via: Option<&'static str>,
+        /// Why it went.
+        reason: Option<String>,
+    },
+    /// A piece was verified; only with `--json-pieces`.
+    Piece {
+        /// Which one.
+        index: u32,
+        /// Whether its hash was right.
+        ok: bool,
+        /// Who sent how many bytes of it.
+        from: BTreeMap<String, u64>,
+    },
+    /// Something worth knowing.
+    Warning {
+        /// For programs.
+        code: &'static str,
+        /// For people.
+        message: String,
+    },
+    /// Every wanted piece is here, under its real name.
+    Complete {
+        /// How long it took.
+        seconds: f64,
+        /// Where it is.
+        path: PathBuf,
+        /// The share that came from peers that had everything.
+        from_seed: f64,
+        /// Pieces whose hash was wrong.
+        bad_pieces: u32,
+    },
+    /// Serving others after completion.
+    Linger {
+        /// Connected peers that are not complete.
+        peers: u32,
+        /// At most this long.
+        seconds: Option<f64>,
+    },
+    /// A manifest was made.
+    Created {
+        /// Where it was written, if it was.
+        path: Option<PathBuf>,
+        /// The swarm, in hexadecimal.
+        infohash: String,
+        /// What it describes.
+        name: String,
+        /// Its size.
+        size: u64,
+        /// Length of a piece.
+        piece_length: u32,
+        /// How many pieces there are.
+        pieces: u32,
+        /// How many files there are.
+        files: usize,
+        /// The magnet link.
+        magnet: String,
+    },
+    /// A file is not what the manifest says.
+    BadFile {
+        /// Which one, relative to the data's directory.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+        /// Its bad pieces, as inclusive ranges.
+        pieces: Vec<(u32, u32)>,
+    },
+    /// A check of data against its manifest ended.
+    Verified {
+        /// Whether everything matches.
+        ok: bool,
+        /// Pieces checked.
+        pieces: u32,
+        /// Pieces that do not match.
+        bad_pieces: u32,
+        /// Files that do not match.
+        bad_files: usize,
+    },
+    /// What a manifest says.
+    Manifest(Box<super::show::Summary>),
+    /// A magnet link.
+    Magnet {
+        /// The link.
+        magnet: String,
+    },
+    /// The command ended.
+    End {
+        /// The exit code.
+        exit: u8,
+        /// Payload sent.
+        sent: u64,
+        /// Payload received.
+        received: u64,
+    },
+    /// The command failed.
+    Error {
+        /// The exit code.
+        exit: u8,
+        /// Its name.
+        code: &'static str,
+        /// What went wrong.
+        message: String,
+        /// What to type instead.
+        help: Option<String>,
+    },
+}
+
+/// How far a transfer is.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Progress {
+    /// Bytes verified and stored.
+    pub done: u64,
+    /// Pieces verified and stored.
+    pub have: u32,
+    /// Present rate in.
+    pub down: u64,
+    /// Present rate out.
+    pub up: u64,
+    /// Payload received.
+    pub received: u64,
+    /// Payload sent.
+    pub sent: u64,
+    /// Payload received in vain.
+    pub wasted: u64,
+    /// Connections.
+    pub peers: u32,
+    /// Connections to peers that have everything.
+    pub complete_peers: u32,
+    /// How many peers hold the rarest missing piece.
+    pub availability_min: Option<u32>,
+    /// Seconds to completion at the present rate.
+    pub eta: Option<f64>,
+    /// Why nothing moves, if nothing does.
+    pub waiting: Option<String>,
+}
+
+/// An event with what every line carries.
+#[derive(Debug, Serialize)]
+pub(super) struct Line<'a> {
+    pub(super) v: u8,
+    pub(super) ts: String,
+    pub(super) t: f64,
+    #[serde(flatten)]
+    pub(super) event: &'a Event,
+}

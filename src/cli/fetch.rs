@@ -1,0 +1,398 @@
+//! `swarm fetch`: gets files, gives what is already here meanwhile, and ends when that is fair.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::args::Network;
+use super::error::{CliError, Exit};
+use super::event::Event;
+use super::fault::{of_storage, shown};
+use super::hashing::{Label, sampled};
+use super::manifest::{self, Manifest};
+use super::screen::{done_line, stopped_line};
+use super::text::{Style, Text};
+use super::transfer::{Content, Happened, Transfer};
+use super::units::{percent, show_clock, show_counted, show_size};
+use super::{App, select, show, units};
+use crate::metainfo::escape::escape;
+use crate::storage::{Allocate, FetchOptions, Opened, Store};
+use crate::torrent::event::DiskFault;
+
+/// The arguments of `swarm fetch`.
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
+pub(super) struct FetchArgs {
+    /// Manifests to fetch, one after the other
+    #[arg(required = true, value_name = "MANIFEST")]
+    inputs: Vec<OsString>,
+    /// Directory to fetch into
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// What to call the file or directory [default: the manifest's name]
+    #[arg(short, long, value_name = "NAME", value_parser = plain_name)]
+    output: Option<String>,
+    /// Fetch only files that match; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    select: Vec<String>,
+    /// Fetch only these files, by the numbers of --list
+    #[arg(long, value_name = "N,N-M")]
+    select_file: Option<String>,
+    /// List the files and end
+    #[arg(long)]
+    list: bool,
+    /// Serve others until stopped
+    #[arg(long, conflicts_with_all = ["no_seed", "linger"])]
+    seed: bool,
+    /// End as soon as everything is here
+    #[arg(long, conflicts_with = "linger")]
+    no_seed: bool,
+    /// Afterwards serve unfinished machines for at most this long
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = units::duration)]
+    linger: Duration,
+    /// Give up when nothing came for this long; 0 is never
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = units::duration)]
+    stall_timeout: Duration,
+    /// Correct an existing file that differs, in place
+    #[arg(long)]
+    repair: bool,
+    /// Hash everything that is here again
+    #[arg(long)]
+    recheck: bool,
+    /// How to take disk space
+    #[arg(long, value_name = "HOW", default_value = "sparse")]
+    allocate: AllocateArg,
+    /// Program to run on success, with the path; sees `SWARM_NAME`, _DIR, _INFOHASH and _BYTES
+    #[arg(
+        long,
+        value_name = "PROGRAM",
+        help = "Program to run on success, with the path; sees SWARM_NAME, _DIR, _INFOHASH, _BYTES"
+    )]
+    on_complete: Option<PathBuf>,
+    /// How to reach peers.
+    #[command(flatten)]
+    network: Network,
+}
+
+/// How to take disk space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum AllocateArg {
+    /// As it is written
+    None,
+    /// The size at once, the space as it is written
+    Sparse,
+    /// All at once
+    Full,
+}
+
+/// How a download ended, if not with an error.
+enum Ending {
+    Complete,
+    Stopped(Exit),
+}
+
+pub(super) fn run(args: &FetchArgs, app: &mut App<'_>) -> Result<Exit, CliError> {
+    if args.inputs.len() > 1 && args.output.is_some() {
+        return Err(CliError::new(
+            Exit::Usage,
+            "--output names one thing, but several are fetched",
+        ));
+    }
+    for input in &args.inputs {
+        let manifest = manifest::open_any(input, &args.network, app)?;
+        if args.list {
+            show::list_files(&manifest.meta, app);
+            continue;
+        }
+        let exit = fetch(args, &manifest, app)?;
+        if exit != Exit::Done || app.signals.stop().is_some() {
+            return Ok(exit);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn fetch(args: &FetchArgs, manifest: &Manifest, app: &mut App<'_>) -> Result<Exit, CliError> {
+    let meta = &manifest.meta;
+    let name = args
+        .output
+        .clone()
+        .unwrap_or_else(|| meta.name().to_owned());
+    let opened = open_output(args, manifest, &name, app)?;
+    let target = app.dir.join(&args.dir).join(&name);
+    if opened.already_complete {
+        tell_already_complete(&target, &opened, app);
+        if !args.seed {
+            return Ok(Exit::Done);
+        }
+    }
+    let have = opened.have.count();
+    let content = Content {
+        meta: meta.clone(),
+        name: name.clone(),
+        store: opened.store,
+        have: opened.have,
+        wanted: opened.wanted,
+    };
+    let mut transfer = Transfer::start(content, &args.network, app)?;
+    app.printer.event(&Event::Start {
+        command: "fetch",
+        infohash: meta.info_hash().to_string(),
+        name: name.clone(),
+        size: meta.layout().total_len(),
+        piece_length: meta.layout().nominal_piece_len(),
+        pieces: meta.layout().piece_count(),
+        have,
+        dir: app.dir.join(&args.dir),
+        port: transfer.port(),
+    });
+    let ended = if opened.already_complete {
+        serve(&mut transfer, None, app).map(|()| Exit::Done)
+    } else {
+        transfer_all(args, manifest, &mut transfer, app)
+    };
+    let (sent, received) = (transfer.progress().sent, transfer.progress().received);
+    // What went wrong first is what the user must know.
+    let stopped = transfer.stop(app);
+    let exit = ended?;
+    stopped?;
+    app.printer.event(&Event::End {
+        exit: exit.code(),
+        sent,
+        received,
+    });
+    Ok(exit)
+}
+
+fn open_output(
+    args: &FetchArgs,
+    manifest: &Manifest,
+    name: &str,
+    app: &mut App<'_>,
+) -> Result<Opened, CliError> {
+    let dir = app.dir.join(&args.dir);
+    if !dir.is_dir() {
+        let what = format!("{} is no directory", shown(&dir, app.dir));
+        return Err(CliError::new(Exit::Input, what).help(format!(
+            "mkdir -p {}",
+            escape(args.dir.as_os_str().as_encoded_bytes())
+        )));
+    }
+    let options = FetchOptions {
+        dir,
+        name: args.output.clone(),
+        selected: select::files(&manifest.meta, &args.select, args.select_file.as_deref())?,
+        allocate: match args.allocate {
+            AllocateArg::None => Allocate::None,
+            AllocateArg::Sparse => Allocate::Sparse,
+            AllocateArg::Full => Allocate::Full,
+        },
+        repair: args.repair,
+        recheck: args.recheck,
+        threads: app.threads,
+    };
+    let label = Label {
+        verb: "Checking",
+        name,
+    };
+    let meta = manifest.meta.clone();
+    sampled(app, label, |meter| Store::fetch(meta, &options, meter))
+        .map_err(|error| of_storage(&error, app.dir))
+}
+
+fn tell_already_complete(target: &Path, opened: &Opened, app: &mut App<'_>) {
+    let path = shown(target, app.dir);
+    let pieces = show_counted(opened.have.count().into(), "piece");
+    let line = Text::new(" ")
+        .styled(Style::Good, "Already complete")
+        .plain("  ");
+    let line = line
+        .styled(Style::Strong, &path)
+        .plain(format!("  {pieces} verified"));
+    app.printer.result(&line, &path);
+    app.printer.event(&Event::Complete {
+        seconds: 0.0,
+        path: target.to_owned(),
+        from_seed: 0.0,
+        bad_pieces: 0,
+    });
+}
+
+/// Downloads, publishes, runs the hook, and serves those who are not finished yet.
+fn transfer_all(
+    args: &FetchArgs,
+    manifest: &Manifest,
+    transfer: &mut Transfer,
+    app: &mut App<'_>,
+) -> Result<Exit, CliError> {
+    if let Ending::Stopped(exit) = download(args, transfer, app)? {
+        let line = stopped_line(transfer.progress());
+        app.printer.end_status();
+        app.printer.say(&line);
+        return Ok(exit);
+    }
+    let path = transfer.finish(app)?;
+    tell_complete(transfer, &path, app);
+    if let Some(program) = &args.on_complete {
+        run_hook(program, &path, manifest, app)?;
+    }
+    if args.seed {
+        serve(transfer, None, app)?;
+    } else if !args.no_seed {
+        serve(transfer, Some(args.linger), app)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn download(
+    args: &FetchArgs,
+    transfer: &mut Transfer,
+    app: &mut App<'_>,
+) -> Result<Ending, CliError> {
+    loop {
+        match transfer.step(app)? {
+            Happened::Complete => return Ok(Ending::Complete),
+            Happened::DiskFault(fault) => return Err(disk_failure(&fault, transfer, app)),
+            Happened::Nothing => {}
+        }
+        if transfer.progress().complete {
+            return Ok(Ending::Complete);
+        }
+        transfer.show_fetching(app);
+        if let Some(exit) = app.signals.stop() {
+            return Ok(Ending::Stopped(exit));
+        }
+        if app.printer.is_abandoned() {
+            return Ok(Ending::Stopped(Exit::Incomplete));
+        }
+        if !args.stall_timeout.is_zero() && transfer.stalled(app) >= args.stall_timeout {
+            return Err(stalled(args, transfer));
+        }
+    }
+}
+
+fn stalled(args: &FetchArgs, transfer: &Transfer) -> CliError {
+    let progress = transfer.progress();
+    let timeout = humantime::format_duration(args.stall_timeout);
+    if transfer.has_met_peer() {
+        let percent = percent(progress.done_bytes, progress.wanted_bytes);
+        let what = format!("nothing came for {timeout}: stopped at {percent} %");
+        CliError::new(Exit::Incomplete, what).help("run the same command to resume")
+    } else {
+        CliError::new(Exit::Network, format!("no peer was found within {timeout}"))
+            .help("--peer HOST:PORT of a machine that has it, or -t with a tracker")
+    }
+}
+
+fn disk_failure(fault: &DiskFault, transfer: &Transfer, app: &mut App<'_>) -> CliError {
+    app.printer.end_status();
+    let progress = transfer.progress();
+    let percent = percent(progress.done_bytes, progress.wanted_bytes);
+    CliError::new(Exit::Disk, format!("{fault}: stopped at {percent} %"))
+        .because(fault)
+        .help("make room and run the same command to resume")
+}
+
+fn tell_complete(transfer: &Transfer, path: &Path, app: &mut App<'_>) {
+    app.printer.end_status();
+    let progress = transfer.progress();
+    let (took, rates) = (transfer.took(app), app.printer.look().rates);
+    let shown = shown(path, app.dir);
+    app.printer
+        .result(&done_line(&shown, progress, took, rates), &shown);
+    app.printer.event(&Event::Complete {
+        seconds: took.as_secs_f64(),
+        path: path.to_owned(),
+        from_seed: progress.received_from_seeds as f64 / progress.received.max(1) as f64,
+        bad_pieces: progress.bad_pieces,
+    });
+}
+
+/// Runs the user's program: no shell, the path as its only argument, its output on our stderr.
+fn run_hook(
+    program: &Path,
+    path: &Path,
+    manifest: &Manifest,
+    app: &mut App<'_>,
+) -> Result<(), CliError> {
+    let meta = &manifest.meta;
+    let found = app.dir.join(program);
+    let status = process::Command::new(if found.is_file() { &found } else { program })
+        .arg(path)
+        .current_dir(app.dir)
+        .env("SWARM_NAME", meta.name())
+        .env("SWARM_DIR", path.parent().unwrap_or(app.dir))
+        .env("SWARM_INFOHASH", meta.info_hash().to_string())
+        .env("SWARM_BYTES", meta.layout().total_len().to_string())
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr())
+        .status();
+    let shown = escape(program.as_os_str().as_encoded_bytes());
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(CliError::new(
+            Exit::Other,
+            format!("--on-complete {shown}: {status}"),
+        )),
+        Err(error) => {
+            let what = format!("cannot run --on-complete {shown}: {error}");
+            Err(CliError::new(Exit::Other, what).because(&error))
+        }
+    }
+}
+
+/// Serves until stopped, or while an unfinished peer is connected and `limit` has not passed.
+fn serve(
+    transfer: &mut Transfer,
+    limit: Option<Duration>,
+    app: &mut App<'_>,
+) -> Result<(), CliError> {
+    let start = app.printer.elapsed();
+    let peers = transfer.progress().incomplete_peers;
+    if limit.is_some_and(|limit| limit.is_zero() || peers == 0) {
+        return Ok(());
+    }
+    app.printer.say(&Text::new(match limit {
+        None => " Serving until Ctrl-C".into(),
+        Some(limit) => format!(
+            " Serving {} for up to {} (--no-seed to skip, Ctrl-C is safe)",
+            show_counted(peers.into(), "unfinished machine"),
+            humantime::format_duration(limit),
+        ),
+    }));
+    app.printer.event(&Event::Linger {
+        peers,
+        seconds: limit.map(|limit| limit.as_secs_f64()),
+    });
+    while app.signals.stop().is_none() && !app.printer.is_abandoned() {
+        transfer.step(app)?;
+        transfer.show_seeding(app);
+        let served = app.printer.elapsed().saturating_sub(start);
+        let nobody_needs_us = transfer.progress().incomplete_peers == 0;
+        if limit.is_some_and(|limit| nobody_needs_us || served >= limit) {
+            break;
+        }
+    }
+    app.printer.end_status();
+    let sent = show_size(transfer.progress().sent);
+    let served = show_clock(app.printer.elapsed().saturating_sub(start));
+    app.printer.say(&Text::new(format!(
+        " Served for {served}, sent {sent} in all"
+    )));
+    Ok(())
+}
+
+/// A name that is one element of a path.
+fn plain_name(text: &str) -> Result<String, String> {
+    match text {
+        "" | "." | ".." => Err("want a name".into()),
+        _ if text.contains(['/', '\0']) => Err("want a plain name; -d takes a directory".into()),
+        _ => Ok(text.to_owned()),
+    }
+}

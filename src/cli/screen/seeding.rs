@@ -1,0 +1,120 @@
+//! A seed, or a fetch that has ended and serves others: who takes how much.
+
+use std::fmt::Write as _;
+
+use super::{RATE_COLUMNS, bar_spans, dense, peers_text, progress_event, waiting};
+use crate::cli::event;
+use crate::cli::output::Status;
+use crate::cli::text::{Style, Text, truncated};
+use crate::cli::units::{RateUnit, percent, show_size};
+use crate::metainfo::escape::escape;
+use crate::torrent::Progress;
+use crate::torrent::progress::PeerProgress;
+
+/// Peers listed under a seed; with its first line and the count of the rest, 10 lines.
+const PEER_ROWS_MAX: usize = 8;
+
+/// A seed, or a fetch that has ended and serves others.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct Seeding<'a> {
+    /// What is seeded.
+    pub name: &'a str,
+    /// How far it is.
+    pub progress: &'a Progress,
+    /// Every tracker, in the order of their ids.
+    pub trackers: &'a [String],
+    /// Pieces of the content.
+    pub pieces: u32,
+}
+
+impl Status for Seeding<'_> {
+    fn block(&self, width: usize, rates: RateUnit) -> Vec<Text> {
+        let progress = self.progress;
+        let head = Text::new(" ")
+            .styled(Style::Strong, escape(self.name))
+            .plain(format!("  {}", show_size(progress.wanted_bytes)))
+            .plain(format!(" · {}", peers_text(progress)))
+            .plain(format!(" · ↑{}", rates.show(progress.up)))
+            .plain(format!(
+                " · sent {} = {}",
+                show_size(progress.sent),
+                copies(progress)
+            ));
+        let mut lines = vec![head.fitted(width)];
+        let mut peers: Vec<&PeerProgress> = progress.peer_list.iter().collect();
+        peers.sort_by_key(|peer| (peer.have, peer.addr));
+        let rows = peers.iter().take(PEER_ROWS_MAX);
+        lines.extend(rows.map(|peer| self.peer_row(peer, rates).fitted(width)));
+        if let Some(more @ 1..) = peers.len().checked_sub(PEER_ROWS_MAX) {
+            lines.push(
+                Text::default()
+                    .styled(Style::Dim, format!(" … {more} more, further on"))
+                    .fitted(width),
+            );
+        }
+        if let Some(why) = waiting(progress, self.trackers) {
+            lines.push(Text::new(" ").styled(Style::Dim, why).fitted(width));
+        }
+        lines
+    }
+
+    fn plain(&self, rates: RateUnit) -> String {
+        let progress = self.progress;
+        let mut line = format!(
+            "{} seeding up={} sent={} copies={:.2} peers={} complete={}",
+            escape(self.name),
+            dense(&rates.show(progress.up)),
+            dense(&show_size(progress.sent)),
+            copies_sent(progress),
+            progress.peers,
+            progress.complete_peers,
+        );
+        if let Some(why) = waiting(progress, self.trackers) {
+            let _ = write!(line, " waiting={why:?}");
+        }
+        line
+    }
+
+    fn event(&self) -> event::Event {
+        let why = waiting(self.progress, self.trackers);
+        event::Event::Progress(progress_event(self.progress, why))
+    }
+}
+
+impl Seeding<'_> {
+    fn peer_row(&self, peer: &PeerProgress, rates: RateUnit) -> Text {
+        let (have, all) = (u64::from(peer.have), u64::from(self.pieces));
+        let client = if peer.client.is_empty() {
+            "–".into()
+        } else {
+            escape(&peer.client)
+        };
+        let line = Text::new(format!(" {:<21}  ", peer.addr.to_string()))
+            .plain(format!("{:<16}  ", truncated(&client, 16)));
+        let line = bar_spans(line, have, all, 10)
+            .plain(format!(" {:>3}%", percent(have, all)))
+            .plain(format!("  ↑{:<RATE_COLUMNS$}", rates.show(peer.up)))
+            .plain(format!("  sent {:<9}", show_size(peer.sent)));
+        match peer {
+            _ if have == all => line.styled(Style::Good, "complete"),
+            _ if !peer.peer_interested => line.styled(Style::Dim, "wants nothing of us"),
+            _ if peer.am_choking => line.styled(Style::Dim, "waits for a slot"),
+            _ => line,
+        }
+    }
+}
+
+/// How often the whole content was sent.
+pub(in crate::cli) fn copies_sent(progress: &Progress) -> f64 {
+    progress.sent as f64 / progress.wanted_bytes.max(1) as f64
+}
+
+fn copies(progress: &Progress) -> String {
+    let copies = copies_sent(progress);
+    let noun = if (0.995..1.005).contains(&copies) {
+        "copy"
+    } else {
+        "copies"
+    };
+    format!("{copies:.2} {noun}")
+}

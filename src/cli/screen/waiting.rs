@@ -1,0 +1,100 @@
+//! Why nothing moves, in words.
+
+use std::time::Duration;
+
+use crate::cli::units::show_counted;
+use crate::metainfo::escape::escape;
+use crate::torrent::Progress;
+use crate::torrent::progress::WaitReason;
+
+/// Nothing moved for this long: the status says why (DESIGN.md rule 5).
+pub(in crate::cli) const WAIT_SHOWN_AFTER: Duration = Duration::from_secs(5);
+
+/// Where to look further when nobody has been found for a while.
+pub(in crate::cli) fn still_looking(progress: &Progress, trackers: &[String]) -> String {
+    let why = progress
+        .waiting
+        .as_ref()
+        .map_or_else(String::new, |why| reason(why, trackers));
+    format!("Still looking: {why}. Try --peer HOST:6881")
+}
+
+/// Why nothing moves, once that has lasted.
+pub(in crate::cli) fn waiting(progress: &Progress, trackers: &[String]) -> Option<String> {
+    let lasts = progress.idle >= WAIT_SHOWN_AFTER;
+    progress
+        .waiting
+        .as_ref()
+        .filter(|_| lasts)
+        .map(|why| reason(why, trackers))
+}
+
+pub(super) fn reason(why: &WaitReason, trackers: &[String]) -> String {
+    match why {
+        WaitReason::NoPeers {
+            known,
+            dialling,
+            trackers: failures,
+        } => {
+            let mut parts: Vec<String> = failures
+                .iter()
+                .map(|(id, why)| format!("tracker {}: {why}", tracker_url(trackers, id.0)))
+                .collect();
+            if failures.is_empty() {
+                parts.push(match trackers.len() {
+                    0 => "no tracker is named".into(),
+                    asked => format!(
+                        "{} named no reachable peer",
+                        show_counted(asked as u64, "tracker")
+                    ),
+                });
+            }
+            parts.push(match (known, dialling) {
+                (0, _) => "no peer is known".into(),
+                (known, 0) => format!(
+                    "none of {} answers",
+                    show_counted(u64::from(*known), "known peer")
+                ),
+                (known, dialling) => {
+                    format!(
+                        "dialling {dialling} of {}",
+                        show_counted(u64::from(*known), "known peer")
+                    )
+                }
+            });
+            parts.join("; ")
+        }
+        WaitReason::Choked { choking, peers } => format!(
+            "choked by {choking} of {}",
+            show_counted(u64::from(*peers), "peer")
+        ),
+        WaitReason::Unavailable { missing, peers } => format!(
+            "{} connected, but none has any of the {}",
+            show_counted(u64::from(*peers), "peer"),
+            show_counted(u64::from(*missing), "missing piece"),
+        ),
+        WaitReason::Unanswered { blocks, peers } => format!(
+            "{} asked of {}, no answer yet",
+            show_counted(u64::from(*blocks), "block"),
+            show_counted(u64::from(*peers), "peer"),
+        ),
+        WaitReason::Disk { pieces } => {
+            format!(
+                "{} to be written, the disk is behind",
+                show_counted(u64::from(*pieces), "piece")
+            )
+        }
+        WaitReason::DiskFault(fault) => format!("the disk refuses: {fault}"),
+        WaitReason::NobodyInterested { peers: 0 } => "nobody is connected".into(),
+        WaitReason::NobodyInterested { peers } => {
+            format!(
+                "{} connected, none wants anything",
+                show_counted(u64::from(*peers), "peer")
+            )
+        }
+    }
+}
+
+fn tracker_url(trackers: &[String], id: usize) -> String {
+    trackers.get(id).map_or_else(|| format!("#{id}"), escape)
+}

@@ -1,0 +1,322 @@
+//! `swarm seed`: gives files to everybody who asks, until told to stop or nobody needs it.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::args::Network;
+use super::error::{CliError, Exit};
+use super::event::Event;
+use super::fault::{of_storage, shown};
+use super::hashing::{Label, sampled};
+use super::manifest::{self, Manifest};
+use super::screen::copies_sent;
+use super::text::{Style, Text};
+use super::transfer::{Content, Happened, Transfer};
+use super::units::{duration, show_clock, show_count, show_counted, show_size};
+use super::{App, create, magnet, show};
+use crate::bitfield::Bitfield;
+use crate::metainfo::Metainfo;
+use crate::metainfo::escape::escape;
+use crate::storage::Store;
+use crate::torrent::Progress;
+
+/// The arguments of `swarm seed`.
+#[derive(Debug, Args)]
+pub(super) struct SeedArgs {
+    /// A manifest, or files to make one of first
+    #[arg(value_name = "MANIFEST|PATH")]
+    input: OsString,
+    /// Where the data of the manifest is [default: beside it, or here]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// When to end: forever, copies=40, idle=10m, ratio=2 or time=2h
+    #[arg(long, value_name = "SPEC", default_value = "forever")]
+    until: Until,
+    /// How to reach peers.
+    #[command(flatten)]
+    network: Network,
+}
+
+/// When a seed ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Until {
+    /// Never.
+    Forever,
+    /// So many machines were seen complete.
+    Copies(u32),
+    /// Nothing was sent for so long.
+    Idle(Duration),
+    /// So many copies were sent.
+    Ratio(f64),
+    /// So much time has passed.
+    Time(Duration),
+}
+
+impl FromStr for Until {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = || "want forever, copies=40, idle=10m, ratio=2 or time=2h".to_owned();
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        let time = || duration(value).map_err(|error| error.to_string());
+        match key {
+            "forever" if value.is_empty() => Ok(Self::Forever),
+            "copies" => value.parse().map(Self::Copies).map_err(|_| wanted()),
+            "idle" => Ok(Self::Idle(time()?)),
+            "time" => Ok(Self::Time(time()?)),
+            "ratio" => match value.parse::<f64>() {
+                Ok(ratio) if ratio.is_finite() && ratio >= 0.0 => Ok(Self::Ratio(ratio)),
+                _ => Err(wanted()),
+            },
+            _ => Err(wanted()),
+        }
+    }
+}
+
+impl Until {
+    fn is_reached(self, progress: &Progress, took: Duration) -> bool {
+        match self {
+            Self::Forever => false,
+            Self::Copies(copies) => progress.completed_seen >= copies,
+            Self::Idle(idle) => progress.idle >= idle,
+            Self::Ratio(ratio) => copies_sent(progress) >= ratio,
+            Self::Time(time) => took >= time,
+        }
+    }
+}
+
+/// What is to be seeded.
+struct Source {
+    manifest: Manifest,
+    store: Store,
+    /// Whether the manifest was made in this run, and how writing it went.
+    wrote: Option<&'static str>,
+}
+
+pub(super) fn run(args: &SeedArgs, app: &mut App<'_>) -> Result<Exit, CliError> {
+    let source = if is_data(&app.dir.join(&args.input)) {
+        created(args, app)?
+    } else {
+        opened(args, app)?
+    };
+    let meta = Arc::clone(&source.manifest.meta);
+    let all = Bitfield::full(meta.layout().piece_count());
+    let content = Content {
+        meta: Arc::clone(&meta),
+        name: meta.name().to_owned(),
+        store: source.store,
+        have: all.clone(),
+        wanted: all,
+    };
+    let mut transfer = Transfer::start(content, &args.network, app)?;
+    app.printer.event(&Event::Start {
+        command: "seed",
+        infohash: meta.info_hash().to_string(),
+        name: meta.name().to_owned(),
+        size: meta.layout().total_len(),
+        piece_length: meta.layout().nominal_piece_len(),
+        pieces: meta.layout().piece_count(),
+        have: meta.layout().piece_count(),
+        dir: app.dir.to_owned(),
+        port: transfer.port(),
+    });
+    let reachable = SocketAddr::new(reachable_ip(args.network.bind), transfer.port());
+    introduce(&source.manifest, source.wrote, reachable, app);
+    let served = serve(args.until, &mut transfer, app);
+    let progress = transfer.progress().clone();
+    let took = transfer.took(app);
+    let stopped = transfer.stop(app);
+    served?;
+    stopped?;
+    tell_end(&progress, took, app);
+    let (sent, received) = (progress.sent, progress.received);
+    app.printer.event(&Event::End {
+        exit: 0,
+        sent,
+        received,
+    });
+    Ok(Exit::Done)
+}
+
+/// Whether the path is something to share rather than a manifest: a directory, or a file that
+/// does not even start like one.
+fn is_data(path: &Path) -> bool {
+    let is_manifest_name = path
+        .extension()
+        .is_some_and(|extension| extension == "torrent");
+    path.is_dir() || (path.is_file() && !is_manifest_name && !manifest::starts_like_one(path))
+}
+
+/// Makes the manifest first; its pieces need no second look.
+fn created(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
+    let list = create::scanned(&[PathBuf::from(&args.input)], &create::scan_all(), app)?;
+    let path = create::manifest_path(&list.name, app.dir);
+    let mut builder = create::plain_builder(&list);
+    builder.trackers.clone_from(&args.network.tracker);
+    let made = create::hashed(&builder, list, app)?;
+    let wrote = create::write_manifest(&made.meta, &path, false, app.dir).map_err(|error| {
+        let manifest = shown(&path, app.dir);
+        match error.exit {
+            Exit::Exists => error.help(format!(
+                "swarm seed {manifest} to share what it describes, or move it away"
+            )),
+            _ => error,
+        }
+    })?;
+    let meta = Arc::new(made.meta);
+    let store = Store::seed_created(Arc::clone(&meta), &made.list)
+        .map_err(|error| of_storage(&error, app.dir))?;
+    Ok(Source {
+        manifest: Manifest { path, meta },
+        store,
+        wrote: Some(wrote.word()),
+    })
+}
+
+/// Opens the data of a manifest and checks every byte of it.
+fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
+    let manifest = manifest::open_any(&args.input, &args.network, app)?;
+    let meta = &manifest.meta;
+    let data = manifest::locate_data(&manifest, args.data.as_deref(), app)?;
+    let store =
+        Store::seed(Arc::clone(meta), &data).map_err(|error| of_storage(&error, app.dir))?;
+    let pieces: Vec<_> = meta.layout().pieces().collect();
+    let (label, threads) = (
+        Label {
+            verb: "Checking",
+            name: meta.name(),
+        },
+        app.threads,
+    );
+    let good = sampled(app, label, |meter| store.recheck(&pieces, threads, meter));
+    if let Some(exit) = app.signals.stop() {
+        return Err(CliError::new(exit, "interrupted"));
+    }
+    if !good.is_full() {
+        let typed = shown(&manifest.path, app.dir);
+        let what = format!(
+            "{} of {} of {} do not match {typed}",
+            show_count(u64::from(good.len() - good.count())),
+            show_counted(good.len().into(), "piece"),
+            shown(&data, app.dir),
+        );
+        return Err(CliError::new(Exit::Mismatch, what).help(format!(
+            "swarm verify {typed} names the files, swarm fetch {typed} --repair mends them"
+        )));
+    }
+    Ok(Source {
+        manifest,
+        store,
+        wrote: None,
+    })
+}
+
+/// Says what is seeded, and what to type on the other machines.
+fn introduce(manifest: &Manifest, wrote: Option<&str>, reachable: SocketAddr, app: &mut App<'_>) {
+    let meta = &manifest.meta;
+    let typed = shown(&manifest.path, app.dir);
+    let line = Text::new(" ").styled(Style::Good, "Seeding").plain("  ");
+    let line = line
+        .styled(Style::Strong, escape(meta.name()))
+        .plain("  ")
+        .plain(show::in_short(meta));
+    let line = match wrote {
+        Some(wrote) => line.plain(format!(" · {wrote} {typed}")),
+        None => line,
+    };
+    let mut magnet = magnet::of_manifest(meta);
+    magnet.peers.push(reachable.to_string());
+    app.printer.result(&line, &magnet.to_string());
+    let file = quoted(
+        &manifest
+            .path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy(),
+    );
+    app.printer.say(&Text::new(format!(
+        " On each machine, with a copy of {file}, run:"
+    )));
+    app.printer.say(&Text::new(format!(
+        "   swarm fetch {file} --peer {reachable}"
+    )));
+    if !meta.trackers().is_empty() {
+        let others = "(transmission, qBittorrent, rqbit: the same file)";
+        let line = Text::new(format!("   aria2c --seed-time=0 {file}      "));
+        app.printer.say(&line.styled(Style::Dim, others));
+    }
+    app.printer
+        .say(&Text::default().styled(Style::Dim, format!(" {} Ctrl-C stops.", who_hears(meta))));
+}
+
+fn who_hears(meta: &Metainfo) -> &'static str {
+    if meta.trackers().is_empty() {
+        "Nothing is announced anywhere. Anyone who has the manifest and reaches this port can fetch."
+    } else {
+        "Only the trackers of the manifest are told. Anyone who has the manifest can fetch."
+    }
+}
+
+fn serve(until: Until, transfer: &mut Transfer, app: &mut App<'_>) -> Result<(), CliError> {
+    while app.signals.stop().is_none() && !app.printer.is_abandoned() {
+        if let Happened::DiskFault(fault) = transfer.step(app)? {
+            return Err(CliError::new(Exit::Disk, fault.to_string()).because(&fault));
+        }
+        transfer.show_seeding(app);
+        if until.is_reached(transfer.progress(), transfer.took(app)) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn tell_end(progress: &Progress, took: Duration, app: &mut App<'_>) {
+    let line = format!(
+        " Stopped after {}: sent {} = {:.2} copies, saw {} complete",
+        show_clock(took),
+        show_size(progress.sent),
+        copies_sent(progress),
+        show_counted(progress.completed_seen.into(), "machine"),
+    );
+    app.printer.say(&Text::new(line));
+}
+
+/// The address that other machines most likely reach this one by. Nothing is sent: connecting a
+/// UDP socket only asks the routing table.
+fn reachable_ip(bind: Option<IpAddr>) -> IpAddr {
+    /// Addresses reserved for documentation or private use; one of them has a route, if any has.
+    const ASKED: [Ipv4Addr; 4] = [
+        Ipv4Addr::new(192, 0, 2, 1),
+        Ipv4Addr::new(10, 255, 255, 254),
+        Ipv4Addr::new(192, 168, 255, 254),
+        Ipv4Addr::new(172, 31, 255, 254),
+    ];
+    if let Some(bound) = bind.filter(|bind| !bind.is_unspecified()) {
+        return bound;
+    }
+    let route_to = |asked: &Ipv4Addr| {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+        socket.connect((*asked, 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    ASKED
+        .iter()
+        .find_map(route_to)
+        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-+,/=@%:".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}

@@ -1,0 +1,395 @@
+//! One swarm under way, for `seed` and `fetch`: starts the session, turns notices into warnings
+//! and events, samples the progress four times a second.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+use super::App;
+use super::args::Network;
+use super::error::{CliError, Exit};
+use super::event::Event;
+use super::fault::{of_storage, shown};
+use super::hashing::SAMPLE_INTERVAL;
+use super::output::Status;
+use super::screen::{Fetching, Seeding, WAIT_SHOWN_AFTER, still_looking};
+use crate::bitfield::Bitfield;
+use crate::ids::PeerId;
+use crate::metainfo::Metainfo;
+use crate::runtime::{NextNotice, Session, SessionConfig, SessionError};
+use crate::storage::{StorageError, Store};
+use crate::torrent::event::{DiskFault, Notice, PeerSource, TrackerId};
+use crate::torrent::{Progress, TorrentConfig};
+
+/// Nobody connected for this long: the status says where was looked (CLI.md §5).
+const LOOKING_SHOWN_AFTER: Duration = Duration::from_secs(15);
+
+/// Ports that are tried if none is named (BEP 3), before any free one.
+const PORTS: std::ops::RangeInclusive<u16> = 6881..=6889;
+
+/// Different warnings printed at most: a swarm of liars must not fill a log.
+const WARNINGS_MAX: usize = 100;
+
+/// What a session is started with.
+#[derive(Debug)]
+pub(super) struct Content {
+    /// What it is.
+    pub(super) meta: Arc<Metainfo>,
+    /// What it is called on this machine.
+    pub(super) name: String,
+    /// Where it lies.
+    pub(super) store: Store,
+    /// The pieces that are here.
+    pub(super) have: Bitfield,
+    /// The pieces that shall be.
+    pub(super) wanted: Bitfield,
+}
+
+/// One swarm under way.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    session: Session,
+    name: String,
+    pieces: u32,
+    trackers: Vec<String>,
+    progress: Progress,
+    started: Duration,
+    /// When the last wanted byte was stored.
+    stored_last: Duration,
+    /// Since when nobody is connected.
+    alone_since: Option<Duration>,
+    has_met_peer: bool,
+    /// How much of the trouble the user was told of: nothing, that it stands still, where we look.
+    told: Trouble,
+    warned: BTreeSet<String>,
+}
+
+/// What keeps a transfer from moving, as far as the user was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    None,
+    Waiting,
+    Looking,
+}
+
+/// What a step brought that the command must act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Happened {
+    /// Nothing in particular.
+    Nothing,
+    /// Every wanted piece is stored.
+    Complete,
+    /// The disk refused a piece.
+    DiskFault(DiskFault),
+}
+
+impl Transfer {
+    /// Listens, dials and announces from here on.
+    pub(super) fn start(
+        content: Content,
+        network: &Network,
+        app: &App<'_>,
+    ) -> Result<Self, CliError> {
+        let Content {
+            meta,
+            name,
+            store,
+            have,
+            wanted,
+        } = content;
+        let config = session_config(network, app)?;
+        let tiers = config
+            .trackers
+            .clone()
+            .unwrap_or_else(|| meta.trackers().to_vec());
+        let pieces = meta.layout().piece_count();
+        let session = Session::start(meta, Arc::new(store), have, wanted, config)
+            .map_err(|error| of_session(&error, app))?;
+        let now = app.printer.elapsed();
+        Ok(Self {
+            progress: session.progress(),
+            session,
+            name,
+            pieces,
+            trackers: tiers.into_iter().flatten().collect(),
+            started: now,
+            stored_last: now,
+            alone_since: Some(now),
+            has_met_peer: false,
+            told: Trouble::None,
+            warned: BTreeSet::new(),
+        })
+    }
+
+    /// Lets the swarm work until the next sample is due, or until something happened.
+    pub(super) fn step(&mut self, app: &mut App<'_>) -> Result<Happened, CliError> {
+        let end = app.printer.elapsed() + SAMPLE_INTERVAL;
+        let mut happened = Happened::Nothing;
+        while happened == Happened::Nothing {
+            let left = end.saturating_sub(app.printer.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            match self.session.next_notice(left) {
+                NextNotice::Notice(notice) => happened = self.heed(notice, app),
+                NextNotice::TimedOut => break,
+                NextNotice::Ended => {
+                    return Err(CliError::new(Exit::Other, "the session ended unexpectedly"));
+                }
+            }
+        }
+        self.sample(app.printer.elapsed());
+        Ok(happened)
+    }
+
+    /// The latest sample.
+    pub(super) const fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The port that peers can connect to.
+    pub(super) const fn port(&self) -> u16 {
+        self.session.port()
+    }
+
+    /// How long it has been running.
+    pub(super) fn took(&self, app: &App<'_>) -> Duration {
+        app.printer.elapsed().saturating_sub(self.started)
+    }
+
+    /// How long no wanted byte has been stored.
+    pub(super) fn stalled(&self, app: &App<'_>) -> Duration {
+        app.printer.elapsed().saturating_sub(self.stored_last)
+    }
+
+    /// Whether any peer was ever connected.
+    pub(super) const fn has_met_peer(&self) -> bool {
+        self.has_met_peer
+    }
+
+    /// Shows it as a fetch.
+    pub(super) fn show_fetching(&mut self, app: &mut App<'_>) {
+        let alone = self
+            .alone_since
+            .map(|since| app.printer.elapsed().saturating_sub(since));
+        let looking = alone.filter(|alone| *alone >= LOOKING_SHOWN_AFTER);
+        let trouble = match looking {
+            Some(_) => Trouble::Looking,
+            None if self.stands_still() => Trouble::Waiting,
+            None => Trouble::None,
+        };
+        if trouble == Trouble::Looking && self.told < trouble && app.printer.look().json {
+            app.printer
+                .warn("no-peers", &still_looking(&self.progress, &self.trackers));
+        }
+        let view = Fetching {
+            name: &self.name,
+            progress: &self.progress,
+            trackers: &self.trackers,
+            looking,
+        };
+        show(&view, self.told < trouble, app);
+        self.told = trouble;
+    }
+
+    /// Shows it as a seed.
+    pub(super) fn show_seeding(&mut self, app: &mut App<'_>) {
+        let view = Seeding {
+            name: &self.name,
+            progress: &self.progress,
+            trackers: &self.trackers,
+            pieces: self.pieces,
+        };
+        show(&view, false, app);
+    }
+
+    /// Gives the complete content its real name, durably, and says where it is.
+    pub(super) fn finish(&self, app: &App<'_>) -> Result<PathBuf, CliError> {
+        // A session that ended without an answer was cancelled.
+        let answer = self
+            .session
+            .finish()
+            .recv()
+            .unwrap_or(Err(StorageError::Cancelled));
+        answer.map_err(|error| of_storage(&error, app.dir))
+    }
+
+    /// Says goodbye to trackers and makes durable what was stored.
+    pub(super) fn stop(self, app: &mut App<'_>) -> Result<(), CliError> {
+        app.printer.end_status();
+        self.session.stop().map_err(|error| of_session(&error, app))
+    }
+
+    fn stands_still(&self) -> bool {
+        self.progress.waiting.is_some() && self.progress.idle >= WAIT_SHOWN_AFTER
+    }
+
+    fn sample(&mut self, now: Duration) {
+        let progress = self.session.progress();
+        if progress.done_bytes != self.progress.done_bytes {
+            self.stored_last = now;
+        }
+        self.has_met_peer |= progress.peers > 0;
+        self.alone_since = match progress.peers {
+            0 => self.alone_since.or(Some(now)),
+            _ => None,
+        };
+        self.progress = progress;
+    }
+
+    fn heed(&mut self, notice: Notice, app: &mut App<'_>) -> Happened {
+        match notice {
+            Notice::Complete => return Happened::Complete,
+            Notice::DiskFault(fault) => return Happened::DiskFault(fault),
+            Notice::PeerConnected { addr, source, .. } => app.printer.event(&Event::Peer {
+                state: "connected",
+                addr: addr.to_string(),
+                client: None,
+                via: Some(source_name(source)),
+                reason: None,
+            }),
+            Notice::PeerLost {
+                addr,
+                client,
+                reason,
+            } => app.printer.event(&Event::Peer {
+                state: "lost",
+                addr: addr.to_string(),
+                client: Some(client),
+                via: None,
+                reason: Some(reason.to_string()),
+            }),
+            Notice::PieceStored { piece, from } if app.printer.look().json_pieces => {
+                let mut bytes = BTreeMap::new();
+                for (addr, len) in from {
+                    *bytes.entry(addr.to_string()).or_default() += u64::from(len);
+                }
+                app.printer.event(&Event::Piece {
+                    index: piece.get(),
+                    ok: true,
+                    from: bytes,
+                });
+            }
+            Notice::PieceStored { .. } | Notice::Stopped => {}
+            Notice::PieceCorrupt { piece, from } => {
+                let from: Vec<String> = from.iter().map(ToString::to_string).collect();
+                let message = format!("piece {} from {} is corrupt", piece.get(), from.join(", "));
+                self.warn("bad-piece", &message, app);
+            }
+            Notice::TrackerFailed { tracker, failure } => {
+                let message = format!("tracker {}: {failure}", self.url(tracker));
+                self.warn("tracker-failed", &message, app);
+            }
+            Notice::TrackerWarning { tracker, message } => {
+                let message = format!("tracker {} says: {message}", self.url(tracker));
+                self.warn("tracker-warning", &message, app);
+            }
+            Notice::DataDamaged { message, pieces } => {
+                let message = format!("{message}; {pieces} pieces are checked again");
+                self.warn("data-changed", &message, app);
+            }
+            Notice::PeerUnresolved { peer, message } => {
+                self.warn("peer-unresolved", &format!("peer {peer}: {message}"), app);
+            }
+        }
+        Happened::Nothing
+    }
+
+    /// Warns of each thing once.
+    fn warn(&mut self, code: &'static str, message: &str, app: &mut App<'_>) {
+        if self.warned.len() < WARNINGS_MAX && self.warned.insert(message.to_owned()) {
+            app.printer.warn(code, message);
+        }
+    }
+
+    fn url(&self, tracker: TrackerId) -> &str {
+        self.trackers.get(tracker.0).map_or("?", String::as_str)
+    }
+}
+
+fn show(status: &dyn Status, is_news: bool, app: &mut App<'_>) {
+    if app.signals.take_report() {
+        app.printer.status_line(status);
+    }
+    if is_news {
+        app.printer.status_news(status);
+    }
+    app.printer.status(status);
+}
+
+const fn source_name(source: PeerSource) -> &'static str {
+    match source {
+        PeerSource::Manual => "manual",
+        PeerSource::Tracker => "tracker",
+        PeerSource::Incoming => "incoming",
+    }
+}
+
+fn session_config(network: &Network, app: &App<'_>) -> Result<SessionConfig, CliError> {
+    let mut torrent = TorrentConfig::new(PeerId::ours(random()?), 0);
+    torrent.peers_max = network.max_peers.into();
+    torrent.download_limit = network.download_limit.filter(|limit| *limit > 0);
+    torrent.upload_limit = network.upload_limit.filter(|limit| *limit > 0);
+    Ok(SessionConfig {
+        ports: network.port.clone().unwrap_or(PORTS),
+        any_port: network.port.is_none(),
+        bind: network.bind,
+        peers: peers(network, app)?,
+        torrent,
+        memory: usize::try_from(network.memory).unwrap_or(usize::MAX),
+        disk_threads: app.threads.saturating_sub(1).max(1),
+        rng_seed: u64::from_le_bytes(random()?),
+        trackers: Some(network.tracker.clone()).filter(|tiers| !tiers.is_empty()),
+    })
+}
+
+fn random<const N: usize>() -> Result<[u8; N], CliError> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(|error| {
+        CliError::new(Exit::Other, "the operating system gives no random numbers").because(&error)
+    })?;
+    Ok(bytes)
+}
+
+/// The peers named one by one and those in a file: a `HOST:PORT` per line, `#` starts a remark.
+fn peers(network: &Network, app: &App<'_>) -> Result<Vec<String>, CliError> {
+    let mut peers = network.peer.clone();
+    let Some(file) = &network.peers_from else {
+        return Ok(peers);
+    };
+    let path = app.dir.join(file);
+    let typed = shown(&path, app.dir);
+    let text = fs::read_to_string(&path).map_err(|error| {
+        CliError::new(Exit::Input, format!("cannot read {typed}: {error}")).because(&error)
+    })?;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        peers.push(super::args::peer(line).map_err(|error| {
+            CliError::new(Exit::Usage, format!("{typed}: line {number}: {error}"))
+        })?);
+    }
+    Ok(peers)
+}
+
+fn of_session(error: &SessionError, app: &App<'_>) -> CliError {
+    match error {
+        SessionError::PortInUse { port } => {
+            let next = port.checked_add(1).unwrap_or(6881);
+            CliError::new(Exit::Network, error.to_string())
+                .help(format!("-p {next}, or omit -p to take any free port"))
+        }
+        SessionError::Bind { source, .. } => {
+            CliError::new(Exit::Network, error.to_string()).because(source)
+        }
+        SessionError::Start(_) => CliError::new(Exit::Other, error.to_string()).because(error),
+        SessionError::Storage(error) => of_storage(error, app.dir),
+    }
+}
