@@ -78,6 +78,8 @@ pub(super) struct Record {
     pub(super) intents: Bitfield,
     /// Stamps of files, by number.
     pub(super) stamps: BTreeMap<usize, Stamp>,
+    /// Whether the end is missing: pieces may have been written of which nothing is said.
+    pub(super) is_torn: bool,
     /// When the journal was last written to, in nanoseconds since 1970.
     pub(super) written: i64,
 }
@@ -210,12 +212,18 @@ fn parse(bytes: &[u8], subject: &Subject, written: i64) -> Past {
         durable: Bitfield::empty(pieces),
         intents: Bitfield::empty(pieces),
         stamps: BTreeMap::new(),
+        is_torn: false,
         written,
     };
     let mut offset = HEADER_LEN;
     while !rest.is_empty() {
         match next_record(rest, offset as u64) {
-            Next::Torn => break,
+            // The first record came with the file, at once: it cannot be torn by a crash.
+            Next::Torn if offset == HEADER_LEN => return Past::Unknown,
+            Next::Torn => {
+                record.is_torn = true;
+                break;
+            }
             Next::Damaged => return Past::Unknown,
             Next::Record { kind, payload, len } => {
                 if record.apply(kind, payload, &subject.layout).is_none() {
@@ -225,6 +233,9 @@ fn parse(bytes: &[u8], subject: &Subject, written: i64) -> Past {
                 rest = &rest[len..];
             }
         }
+    }
+    if offset == HEADER_LEN {
+        return Past::Unknown;
     }
     Past::Known(record)
 }

@@ -1,6 +1,10 @@
 //! Content to test with: files in memory, their manifest, and the same on a disk.
 
-#![allow(dead_code, reason = "each test program uses some of it")]
+#![allow(
+    dead_code,
+    clippy::cast_possible_truncation,
+    reason = "each test program uses some of it; its content is small"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

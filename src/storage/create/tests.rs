@@ -202,17 +202,17 @@ fn several_paths_need_a_name_and_may_not_clash() {
         scan(&paths, &all()),
         Err(StorageError::NoName { .. })
     ));
-    let named = ScanOptions {
+    let options = ScanOptions {
         name: Some("n".into()),
         ..all()
     };
-    let list = scan(&paths, &named).unwrap();
+    let list = scan(&paths, &options).unwrap();
     let names: Vec<_> = list.files.iter().map(|file| file.path.join("/")).collect();
     assert_eq!((list.name.as_str(), list.single), ("n", false));
     assert_eq!(names, ["a/x", "b/x", "c"]);
     let twice = [dir.path().join("t/c"), dir.path().join("t/c")];
     assert!(matches!(
-        scan(&twice, &named),
+        scan(&twice, &options),
         Err(StorageError::SamePath { .. })
     ));
 }

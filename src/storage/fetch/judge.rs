@@ -46,6 +46,9 @@ impl Plan<'_> {
             }
         }
         suspects.extend(self.pieces(&record.intents));
+        if record.is_torn {
+            suspects.extend(self.present(files));
+        }
         suspects.retain(|&piece| !trusted.has(piece));
         (trusted, suspects.into_iter().collect())
     }
