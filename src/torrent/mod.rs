@@ -226,7 +226,7 @@ impl Torrent {
                 outcome,
             } => self.served(peer, &blocks, &outcome, now),
             Event::PieceVerified { piece, outcome } => self.piece_verified(piece, outcome, now),
-            Event::PiecesLost { pieces } => self.pieces_lost(&pieces),
+            Event::PiecesLost { pieces } => self.pieces_lost(&pieces, now),
             Event::PiecesFound { pieces } => self.pieces_found(&pieces, now),
             Event::Announced { tracker, result } => self.announced(tracker, result, now),
             Event::Closed { peer, reason } => self.closed(peer, reason, now),

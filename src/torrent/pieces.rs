@@ -44,7 +44,7 @@ impl Torrent {
     }
 
     /// Pieces can no longer be read: they are ours no more.
-    pub(super) fn pieces_lost(&mut self, pieces: &[PieceIndex]) {
+    pub(super) fn pieces_lost(&mut self, pieces: &[PieceIndex], now: Time) {
         for &piece in pieces {
             if self.have.remove(piece) == Change::None {
                 continue;
@@ -64,6 +64,9 @@ impl Torrent {
             for (_, peer) in self.peers.iter_mut() {
                 peer.wants.retain(|block| block.piece() != piece);
             }
+        }
+        for key in self.peers.keys() {
+            self.update_interest(key, now);
         }
         self.due.requests = true;
     }

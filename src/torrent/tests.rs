@@ -1,1 +1,457 @@
 //! Behaviour of the core as a whole, one event at a time.
+
+mod fuzz;
+mod harness;
+
+use std::time::Duration;
+
+use super::event::{CloseReason, Command, DiskFault, Notice, Placed, Received, VerifyOutcome};
+use super::progress::WaitReason;
+use super::{Action, Event};
+use crate::tracker::{AnnounceEvent, AnnounceFailure, AnnounceResponse};
+use crate::wire::{BlockRequest, Message};
+use harness::{Bench, PIECE_BLOCKS, addr};
+
+fn sent(actions: &[Action]) -> Vec<&Message> {
+    let messages = actions.iter().filter_map(|action| match action {
+        Action::Send { message, .. } => Some(message),
+        _ => None,
+    });
+    messages.collect()
+}
+
+fn disconnects(actions: &[Action]) -> Vec<&CloseReason> {
+    let reasons = actions.iter().filter_map(|action| match action {
+        Action::Disconnect { reason, .. } => Some(reason),
+        _ => None,
+    });
+    reasons.collect()
+}
+
+#[test]
+fn a_new_peer_is_told_what_we_have_and_who_we_are() {
+    let mut bench = Bench::leech(4);
+    let (_, actions) = bench.connect(1);
+    let messages = sent(&actions);
+    assert!(matches!(
+        messages[..],
+        [Message::HaveNone, Message::Extended { id: 0, .. }]
+    ));
+    let mut bench = Bench::seed(4);
+    let (_, actions) = bench.connect(1);
+    assert_eq!(sent(&actions)[0], &Message::HaveAll);
+}
+
+#[test]
+fn choked_peer_gets_no_requests() {
+    let mut bench = Bench::leech(4);
+    let (peer, _) = bench.connect(1);
+    let actions = bench.says(peer, Message::HaveAll);
+    assert_eq!(sent(&actions), [&Message::Interested]);
+    assert_eq!(bench.requested(&actions), []);
+}
+
+#[test]
+fn an_unchoked_peer_is_asked_in_one_batch() {
+    let mut bench = Bench::leech(40);
+    let (peer, _) = bench.connect(1);
+    bench.says(peer, Message::HaveAll);
+    let actions = bench.says(peer, Message::Unchoke);
+    let batches = actions
+        .iter()
+        .filter(|action| matches!(action, Action::Request { .. }));
+    assert_eq!(batches.count(), 1);
+    assert_eq!(bench.requested(&actions).len(), 16);
+}
+
+#[test]
+fn two_peers_are_never_asked_for_the_same_block_while_others_are_left() {
+    let mut bench = Bench::leech(40);
+    let (alice, bob) = (bench.connect_seed(1), bench.connect_seed(2));
+    let mut blocks = bench.asked_of(alice);
+    blocks.extend(bench.asked_of(bob));
+    let total = blocks.len();
+    blocks.sort();
+    blocks.dedup();
+    assert_eq!(blocks.len(), total);
+    assert_eq!(total, 32);
+}
+
+#[test]
+fn a_piece_is_verified_when_its_last_block_is_in_and_announced_when_it_is_stored() {
+    let mut bench = Bench::leech(1);
+    let alice = bench.connect_seed(1);
+    let (bob, _) = bench.connect(2);
+    bench.says(bob, Message::HaveNone);
+    let blocks = bench.asked_of(alice);
+    assert_eq!(blocks.len(), PIECE_BLOCKS as usize);
+    let mut verifies = Vec::new();
+    for &block in &blocks {
+        verifies = bench.delivers(alice, block);
+    }
+    let piece = blocks[0].piece();
+    assert_eq!(verifies, [Action::Verify { piece }]);
+    let actions = bench.verified(piece, VerifyOutcome::Stored);
+    let have = Message::Have(piece.get());
+    assert!(actions.contains(&Action::Send {
+        peer: bob,
+        message: have.clone()
+    }));
+    assert!(!actions.contains(&Action::Send {
+        peer: alice,
+        message: have
+    }));
+    assert!(actions.contains(&Action::Notify(Notice::Complete)));
+    assert_eq!(disconnects(&actions), [&CloseReason::BothComplete]);
+}
+
+#[test]
+fn what_a_lost_peer_was_asked_for_is_asked_of_another_at_once() {
+    let mut bench = Bench::leech(2);
+    let alice = bench.connect_seed(1);
+    let bob = bench.connect_seed(2);
+    let blocks = bench.asked_of(alice);
+    assert_eq!(blocks.len() as u32, 2 * PIECE_BLOCKS);
+    assert_eq!(bench.asked_of(bob), []);
+    let reason = CloseReason::ByPeer;
+    let actions = bench.event(Event::Closed {
+        peer: alice,
+        reason,
+    });
+    let mut again = bench.requested(&actions);
+    again.sort();
+    assert_eq!(again, blocks);
+}
+
+#[test]
+fn a_peer_that_owes_blocks_and_sends_none_loses_them_to_another() {
+    let mut bench = Bench::leech(2);
+    let alice = bench.connect_seed(1);
+    let bob = bench.connect_seed(2);
+    assert!(!bench.asked_of(alice).is_empty());
+    bench.pass(Duration::from_secs(31));
+    assert!(!bench.asked_of(bob).is_empty());
+    assert!(
+        bench.asked_of(alice).len() <= 1,
+        "a snubbing peer is asked for one block at most"
+    );
+}
+
+#[test]
+fn the_last_blocks_are_asked_of_a_fast_peer_too_and_cancelled_elsewhere() {
+    let mut bench = Bench::leech(2);
+    let slow = bench.connect_seed(1);
+    let fast = bench.connect_seed(2);
+    bench.pass(Duration::from_secs(3));
+    let late = bench.asked_of(fast);
+    assert!(!late.is_empty(), "blocks were due for three seconds");
+    let actions = bench.delivers(fast, late[0]);
+    let cancelled = actions.iter().any(|action| {
+        matches!(action, Action::Cancel { peer, blocks } if *peer == slow && blocks.contains(&late[0]))
+    });
+    let was_moved = !bench.asked_of(slow).contains(&late[0]);
+    assert!(cancelled || was_moved);
+}
+
+#[test]
+fn whoever_sent_all_of_a_corrupt_piece_is_banned() {
+    let mut bench = Bench::leech(2);
+    let liar = bench.connect_seed(1);
+    let blocks = bench.asked_of(liar);
+    let piece = blocks[0].piece();
+    for block in blocks.into_iter().filter(|block| block.piece() == piece) {
+        bench.delivers(liar, block);
+    }
+    let actions = bench.verified(piece, VerifyOutcome::HashMismatch);
+    assert_eq!(disconnects(&actions), [&CloseReason::Corrupt]);
+    let (_, actions) = bench.connect(1);
+    assert_eq!(disconnects(&actions), [&CloseReason::Corrupt]);
+    assert_eq!(bench.torrent.progress(bench.now).bad_pieces, 1);
+}
+
+#[test]
+fn a_corrupt_piece_of_several_senders_is_asked_of_one_alone() {
+    let mut bench = Bench::leech(1);
+    let alice = bench.connect_seed(1);
+    let blocks = bench.asked_of(alice);
+    bench.says(
+        alice,
+        Message::Reject(BlockRequest {
+            index: 0,
+            begin: blocks[3].begin(),
+            length: blocks[3].len(),
+        }),
+    );
+    let bob = bench.connect_seed(2);
+    for (i, &block) in blocks.iter().enumerate() {
+        bench.delivers(if i == 3 { bob } else { alice }, block);
+    }
+    bench.verified(blocks[0].piece(), VerifyOutcome::HashMismatch);
+    let (a, b) = (bench.asked_of(alice), bench.asked_of(bob));
+    assert!(
+        a.is_empty() != b.is_empty(),
+        "one of them is asked, the other is not"
+    );
+    assert_eq!(a.len() + b.len(), PIECE_BLOCKS as usize);
+}
+
+#[test]
+fn an_interested_peer_is_unchoked_at_once_and_served() {
+    let mut bench = Bench::seed(4);
+    let (peer, _) = bench.connect(1);
+    bench.says(peer, Message::HaveNone);
+    let actions = bench.says(peer, Message::Interested);
+    assert_eq!(sent(&actions), [&Message::Unchoke]);
+    let actions = bench.says(peer, bench.request(1, 0));
+    let block = bench.block(1, 0);
+    assert_eq!(
+        actions,
+        [Action::Serve {
+            peer,
+            blocks: vec![block]
+        }]
+    );
+}
+
+#[test]
+fn a_request_while_choked_or_for_a_missing_piece_is_rejected() {
+    let mut bench = Bench::leech(4);
+    let (peer, _) = bench.connect(1);
+    bench.says(peer, Message::HaveNone);
+    let actions = bench.says(peer, bench.request(1, 0));
+    assert!(matches!(sent(&actions)[..], [Message::Reject(_)]));
+    bench.says(peer, Message::Interested);
+    let actions = bench.says(peer, bench.request(1, 0));
+    assert!(matches!(sent(&actions)[..], [Message::Reject(_)]));
+}
+
+#[test]
+fn a_flood_of_requests_while_choked_ends_the_connection() {
+    let mut bench = Bench::seed(4);
+    let (peer, _) = bench.connect(1);
+    bench.says(peer, Message::HaveNone);
+    let flood = vec![Received::Message(bench.request(0, 0)); 301];
+    let actions = bench.receives(peer, flood);
+    assert!(matches!(
+        disconnects(&actions)[..],
+        [CloseReason::Violation(_)]
+    ));
+}
+
+#[test]
+fn illegal_acts_end_the_connection() {
+    let illegal = [
+        Message::Have(4),
+        Message::Bitfield(bytes::Bytes::from_static(&[0xff, 0xff])),
+        Message::Bitfield(bytes::Bytes::from_static(&[0xff])),
+        Message::Request(BlockRequest {
+            index: 0,
+            begin: u32::MAX,
+            length: 16_384,
+        }),
+        Message::Request(BlockRequest {
+            index: 0,
+            begin: 0,
+            length: 1 << 20,
+        }),
+    ];
+    for message in illegal {
+        let mut bench = Bench::leech(4);
+        let (peer, _) = bench.connect(1);
+        let actions = bench.says(peer, message.clone());
+        assert!(
+            matches!(disconnects(&actions)[..], [CloseReason::Violation(_)]),
+            "{message:?}"
+        );
+    }
+    let mut bench = Bench::leech(4);
+    let (peer, _) = bench.connect(1);
+    bench.says(peer, Message::HaveAll);
+    let actions = bench.says(peer, Message::HaveNone);
+    assert!(matches!(
+        disconnects(&actions)[..],
+        [CloseReason::Violation(_)]
+    ));
+}
+
+#[test]
+fn payload_that_nobody_asked_for_is_counted_and_then_ends_the_connection() {
+    let mut bench = Bench::leech(40);
+    let (peer, _) = bench.connect(1);
+    let (block, placed) = (bench.block(30, 0), Placed::Discarded);
+    let received = vec![Received::Block { block, placed }; 4];
+    assert_eq!(
+        disconnects(&bench.receives(peer, received)),
+        [] as [&CloseReason; 0]
+    );
+    let actions = bench.receives(peer, vec![Received::Block { block, placed }]);
+    assert!(matches!(
+        disconnects(&actions)[..],
+        [CloseReason::Violation(_)]
+    ));
+    assert_eq!(bench.torrent.progress(bench.now).wasted, 5 * 16_384);
+}
+
+#[test]
+fn we_do_not_stay_connected_to_ourselves() {
+    let mut bench = Bench::leech(4);
+    bench.event(Event::PeersFound {
+        source: super::event::PeerSource::Tracker,
+        addrs: vec![addr(0)],
+    });
+    let (_, actions) = bench.connect_outgoing(0);
+    assert_eq!(disconnects(&actions), [&CloseReason::Duplicate]);
+    let actions = bench.pass(Duration::from_secs(600));
+    assert!(!actions.contains(&Action::Connect { addr: addr(0) }));
+}
+
+#[test]
+fn of_two_connections_to_one_peer_the_same_one_stays_on_both_sides() {
+    for (n, incoming_stays) in [(1, false), (200, true)] {
+        // Our id is in the middle: lower than that of peer 200, higher than that of peer 1.
+        let mut bench = Bench::leech(4);
+        bench.connect(n);
+        let (_, actions) = bench.connect_outgoing(n);
+        assert_eq!(disconnects(&actions), [&CloseReason::Duplicate]);
+        let closes_new =
+            matches!(actions.first(), Some(Action::Disconnect { peer, .. }) if peer.0 == 2);
+        assert_eq!(closes_new, incoming_stays, "peer {n}");
+    }
+}
+
+#[test]
+fn a_full_disk_pauses_requests_and_blames_nobody() {
+    let mut bench = Bench::leech(3);
+    let alice = bench.connect_seed(1);
+    let blocks = bench.asked_of(alice);
+    let piece = blocks[0].piece();
+    for block in blocks.into_iter().filter(|block| block.piece() == piece) {
+        bench.delivers(alice, block);
+    }
+    let fault = DiskFault::NoSpace("/full".to_owned());
+    let actions = bench.verified(piece, VerifyOutcome::DiskFault(fault.clone()));
+    assert!(actions.contains(&Action::Notify(Notice::DiskFault(fault.clone()))));
+    assert_eq!(disconnects(&actions), [] as [&CloseReason; 0]);
+    bench.pass(Duration::from_secs(3));
+    let progress = bench.torrent.progress(bench.now);
+    assert_eq!(progress.waiting, Some(WaitReason::DiskFault(fault)));
+    assert_eq!(progress.bad_pieces, 0);
+    let actions = bench.pass(Duration::from_secs(3));
+    assert!(!bench.requested(&actions).is_empty(), "it is tried again");
+}
+
+#[test]
+fn a_piece_that_is_lost_is_neither_served_nor_counted_and_comes_back() {
+    let mut bench = Bench::seed(2);
+    let (peer, _) = bench.connect(1);
+    bench.says(peer, Message::HaveNone);
+    bench.says(peer, Message::Interested);
+    let piece = bench.block(1, 0).piece();
+    bench.event(Event::PiecesLost {
+        pieces: vec![piece],
+    });
+    let actions = bench.says(peer, bench.request(1, 0));
+    assert!(matches!(sent(&actions)[..], [Message::Reject(_)]));
+    assert!(!bench.torrent.is_complete());
+    bench.event(Event::PiecesFound {
+        pieces: vec![piece],
+    });
+    assert!(bench.torrent.is_complete());
+}
+
+#[test]
+fn trackers_hear_started_completed_and_stopped() {
+    let mut bench = Bench::leech(1);
+    let started = bench.announced(AnnounceEvent::Started);
+    assert_eq!(started.left, u64::from(PIECE_BLOCKS) * 16_384);
+    let alice = bench.connect_seed(1);
+    for block in bench.asked_of(alice) {
+        bench.delivers(alice, block);
+    }
+    let piece = bench.block(0, 0).piece();
+    let actions = bench.verified(piece, VerifyOutcome::Stored);
+    let completed = bench.answered(&actions, AnnounceEvent::Completed);
+    assert_eq!((completed.left, completed.downloaded), (0, 4 * 16_384));
+    let actions = bench.event(Event::Command(Command::Stop));
+    let tracker = super::event::TrackerId(0);
+    bench.find_announce(&actions, AnnounceEvent::Stopped);
+    assert!(!actions.contains(&Action::Notify(Notice::Stopped)));
+    let result = Ok(AnnounceResponse::default());
+    let actions = bench.event(Event::Announced { tracker, result });
+    assert_eq!(actions, [Action::Notify(Notice::Stopped)]);
+    assert_eq!(bench.torrent.deadline(), None);
+}
+
+#[test]
+fn nobody_connected_names_the_trackers_that_failed() {
+    let mut bench = Bench::leech(1);
+    let tracker = super::event::TrackerId(0);
+    bench.pass(Duration::ZERO);
+    let failure = AnnounceFailure::Refused("not registered".to_owned());
+    let result = Err(failure.clone());
+    let actions = bench.event(Event::Announced { tracker, result });
+    assert!(matches!(
+        actions[..],
+        [Action::Notify(Notice::TrackerFailed { .. })]
+    ));
+    bench.pass(Duration::from_secs(5));
+    let waiting = bench.torrent.progress(bench.now).waiting;
+    let trackers = vec![(tracker, failure)];
+    assert_eq!(
+        waiting,
+        Some(WaitReason::NoPeers {
+            known: 0,
+            dialling: 0,
+            trackers
+        })
+    );
+}
+
+#[test]
+fn the_reason_for_waiting_is_known() {
+    let mut bench = Bench::leech(2);
+    let (alice, _) = bench.connect(1);
+    bench.says(alice, Message::HaveNone);
+    bench.pass(Duration::from_secs(5));
+    let waiting = |bench: &Bench| bench.torrent.progress(bench.now).waiting;
+    assert_eq!(
+        waiting(&bench),
+        Some(WaitReason::Unavailable {
+            missing: 2,
+            peers: 1
+        })
+    );
+    bench.says(alice, Message::Have(0));
+    assert_eq!(
+        waiting(&bench),
+        Some(WaitReason::Choked {
+            choking: 1,
+            peers: 1
+        })
+    );
+    bench.says(alice, Message::Unchoke);
+    let blocks = PIECE_BLOCKS;
+    assert_eq!(
+        waiting(&bench),
+        Some(WaitReason::Unanswered { blocks, peers: 1 })
+    );
+}
+
+#[test]
+fn limits_hold_in_both_directions() {
+    let mut bench = Bench::leech_limited(200, 64 * 1024);
+    let alice = bench.connect_seed(1);
+    let mut received = 0;
+    for _ in 0..500 {
+        for block in bench.asked_of(alice) {
+            received += u64::from(block.len());
+            bench.delivers(alice, block);
+            if bench.is_verifiable(block.piece()) {
+                bench.verified(block.piece(), VerifyOutcome::Stored);
+            }
+        }
+        bench.pass(Duration::from_millis(20));
+    }
+    // Ten seconds at 64 KiB/s, and what may go at once.
+    assert!((500_000..900_000).contains(&received), "{received}");
+}

@@ -27,10 +27,10 @@ impl Torrent {
             return None;
         }
         let mut deadline = self.next_tick;
-        if self.upload_waits {
+        if self.upload_waits && self.phase == Phase::Running {
             deadline = deadline.min(self.upload.open_at());
         }
-        if self.download_waits {
+        if self.download_waits && self.phase == Phase::Running {
             deadline = deadline.min(self.download.open_at());
         }
         Some(deadline)
