@@ -397,7 +397,7 @@ fn info_hash() -> InfoHash {
 }
 
 fn addr_of(index: usize) -> SocketAddr {
-    let [_, b, c, d] = (index as u32 + 1).to_be_bytes();
+    let [.., b, c, d] = (index as u64 + 1).to_be_bytes();
     SocketAddr::from(([10, b, c, d], 6881))
 }
 

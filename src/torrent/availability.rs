@@ -93,14 +93,14 @@ impl Availability {
 
     /// The piece must not be picked from now on.
     pub(super) fn leave(&mut self, piece: PieceIndex) {
-        let place = self.places[piece.as_usize()];
-        if place == OUTSIDE {
+        let left = self.places[piece.as_usize()];
+        if left == OUTSIDE {
             return;
         }
         let list = &mut self.buckets[self.counts[piece.as_usize()] as usize];
-        list.swap_remove(place as usize);
-        if let Some(&moved) = list.get(place as usize) {
-            self.places[moved.as_usize()] = place;
+        list.swap_remove(left as usize);
+        if let Some(&moved) = list.get(left as usize) {
+            self.places[moved.as_usize()] = left;
         }
         self.places[piece.as_usize()] = OUTSIDE;
         self.pickable.remove(piece);

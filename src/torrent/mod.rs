@@ -2,8 +2,8 @@
 //! to unchoke and when to announce; it does no I/O, reads no clock and holds no payload.
 //!
 //! [`event`] is the contract. [`Torrent::handle`] never fails: a peer that breaks the protocol
-//! becomes an [`Action::Disconnect`]. The parts ([`picker`](availability), [`choker`], [`dialer`],
-//! [`announcer`]) are plain structs that know nothing of each other; `Torrent` asks one and tells
+//! becomes an [`Action::Disconnect`]. The parts (availability, partial pieces, choker, dialer,
+//! announcer) are plain structs that know nothing of each other; `Torrent` asks one and tells
 //! another.
 
 mod announcer;

@@ -48,7 +48,7 @@ fn choked_peer_gets_no_requests() {
     let (peer, _) = bench.connect(1);
     let actions = bench.says(peer, Message::HaveAll);
     assert_eq!(sent(&actions), [&Message::Interested]);
-    assert_eq!(bench.requested(&actions), []);
+    assert_eq!(Bench::requested(&actions), []);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn an_unchoked_peer_is_asked_in_one_batch() {
         .iter()
         .filter(|action| matches!(action, Action::Request { .. }));
     assert_eq!(batches.count(), 1);
-    assert_eq!(bench.requested(&actions).len(), 16);
+    assert_eq!(Bench::requested(&actions).len(), 16);
 }
 
 #[test]
@@ -111,14 +111,14 @@ fn what_a_lost_peer_was_asked_for_is_asked_of_another_at_once() {
     let alice = bench.connect_seed(1);
     let bob = bench.connect_seed(2);
     let blocks = bench.asked_of(alice);
-    assert_eq!(blocks.len() as u32, 2 * PIECE_BLOCKS);
+    assert_eq!(blocks.len(), 2 * PIECE_BLOCKS as usize);
     assert_eq!(bench.asked_of(bob), []);
     let reason = CloseReason::ByPeer;
     let actions = bench.event(Event::Closed {
         peer: alice,
         reason,
     });
-    let mut again = bench.requested(&actions);
+    let mut again = Bench::requested(&actions);
     again.sort();
     assert_eq!(again, blocks);
 }
@@ -337,7 +337,7 @@ fn a_full_disk_pauses_requests_and_blames_nobody() {
     assert_eq!(progress.waiting, Some(WaitReason::DiskFault(fault)));
     assert_eq!(progress.bad_pieces, 0);
     let actions = bench.pass(Duration::from_secs(3));
-    assert!(!bench.requested(&actions).is_empty(), "it is tried again");
+    assert!(!Bench::requested(&actions).is_empty(), "it is tried again");
 }
 
 #[test]
@@ -374,7 +374,7 @@ fn trackers_hear_started_completed_and_stopped() {
     assert_eq!((completed.left, completed.downloaded), (0, 4 * 16_384));
     let actions = bench.event(Event::Command(Command::Stop));
     let tracker = super::event::TrackerId(0);
-    bench.find_announce(&actions, AnnounceEvent::Stopped);
+    Bench::find_announce(&actions, AnnounceEvent::Stopped);
     assert!(!actions.contains(&Action::Notify(Notice::Stopped)));
     let result = Ok(AnnounceResponse::default());
     let actions = bench.event(Event::Announced { tracker, result });

@@ -53,7 +53,7 @@ impl World {
             info_hash: InfoHash::new([1; 20]),
             layout,
             padding: if rng.random_bool(0.3) {
-                vec![90_000..130_000]
+                std::iter::once(90_000..130_000).collect()
             } else {
                 Vec::new()
             },

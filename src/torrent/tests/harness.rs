@@ -172,7 +172,7 @@ impl Bench {
         blocks
     }
 
-    pub(super) fn requested(&self, actions: &[Action]) -> Vec<Block> {
+    pub(super) fn requested(actions: &[Action]) -> Vec<Block> {
         let batches = actions.iter().filter_map(|action| match action {
             Action::Request { blocks, .. } => Some(blocks.clone()),
             _ => None,
@@ -203,7 +203,7 @@ impl Bench {
 
     /// Expects this announce among the actions and answers it.
     pub(super) fn answered(&mut self, actions: &[Action], event: AnnounceEvent) -> AnnounceRequest {
-        let request = self.find_announce(actions, event);
+        let request = Self::find_announce(actions, event);
         let interval = Duration::from_secs(1_800);
         let result = Ok(AnnounceResponse {
             interval,
@@ -214,11 +214,7 @@ impl Bench {
         request
     }
 
-    pub(super) fn find_announce(
-        &self,
-        actions: &[Action],
-        event: AnnounceEvent,
-    ) -> AnnounceRequest {
+    pub(super) fn find_announce(actions: &[Action], event: AnnounceEvent) -> AnnounceRequest {
         let request = actions.iter().find_map(|action| match action {
             Action::Announce { request, .. } if request.event == event => Some(request.clone()),
             _ => None,
