@@ -151,3 +151,6 @@ impl Payload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
