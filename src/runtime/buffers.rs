@@ -1,8 +1,8 @@
 //! Where payload lives between socket and disk: one buffer per open piece.
 //!
 //! A block is written by one connection at a time: whoever claims it first. Invariant: a slot goes
-//! `Empty → Claimed → Filled` (or back to `Empty` when its claimer dies), and a piece leaves only
-//! with every slot filled. Padding (BEP 47) is filled with zeros from the start. Pieces that do not
+//! `Empty → Claimed → Filled` (or back to `Empty` when its claimer dies), and a piece goes to the
+//! disk only with every slot filled. Padding (BEP 47) is filled with zeros from the start. Pieces that do not
 //! fit into memory are kept in an anonymous file.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::layout::{Block, Layout, PieceIndex};
-use crate::torrent::event::DiskFault;
+use crate::torrent::event::{DiskFault, Placed};
 
 /// The bytes of one piece.
 #[derive(Debug)]
@@ -33,10 +33,13 @@ pub(super) struct PieceBuffers {
     open: BTreeMap<PieceIndex, OpenPiece>,
     pool: Pool,
     spill_dir: PathBuf,
+    openings: u64,
 }
 
 #[derive(Debug)]
 struct OpenPiece {
+    /// Tells this opening of the piece apart from earlier ones.
+    opening: u64,
     body: Body,
     slots: Vec<Slot>,
     missing: usize,
@@ -50,13 +53,20 @@ enum Slot {
     Filled,
 }
 
-/// Whether a block is the caller's to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Claim {
-    /// It is: write all of it, then `fill`, or else `release`.
-    Granted,
-    /// Nobody needs it, or somebody else is writing it.
-    Refused,
+/// The right to write one block: write all of it, then `fill`, or else `release`.
+///
+/// It ends when its piece leaves; should the piece be opened again, it stays ended.
+#[derive(Debug)]
+pub(super) struct Claim {
+    block: Block,
+    opening: u64,
+}
+
+impl Claim {
+    /// The block.
+    pub(super) const fn block(&self) -> Block {
+        self.block
+    }
 }
 
 /// Why a piece cannot be handed to the disk.
@@ -83,6 +93,7 @@ impl PieceBuffers {
             open: BTreeMap::new(),
             pool,
             spill_dir,
+            openings: 0,
         }
     }
 
@@ -97,7 +108,9 @@ impl PieceBuffers {
             .map(|b| self.first_slot(b))
             .collect();
         let (body, fault) = self.reserve(piece);
+        self.openings += 1;
         let opened = OpenPiece {
+            opening: self.openings,
             missing: slots.iter().filter(|&&slot| slot != Slot::Filled).count(),
             slots,
             body,
@@ -106,43 +119,48 @@ impl PieceBuffers {
         self.open.insert(piece, opened);
     }
 
-    /// Reserves the block for the caller alone.
-    pub(super) fn claim(&mut self, block: Block) -> Claim {
-        match self.slot(block) {
-            Some(slot @ Slot::Empty) => {
-                *slot = Slot::Claimed;
-                Claim::Granted
-            }
-            _ => Claim::Refused,
+    /// Reserves the block for the caller alone; `None` if nobody needs it or somebody is at it.
+    pub(super) fn claim(&mut self, block: Block) -> Option<Claim> {
+        let number = block.number()?;
+        if self.layout.nth_block(block.piece(), number) != Some(block) {
+            return None;
         }
+        let piece = self.open.get_mut(&block.piece())?;
+        let slot = piece.slots.get_mut(number as usize)?;
+        (*slot == Slot::Empty).then(|| {
+            *slot = Slot::Claimed;
+            Claim {
+                block,
+                opening: piece.opening,
+            }
+        })
     }
 
-    /// Writes a part of a block that the caller has claimed, `offset` bytes from its start.
-    pub(super) fn write(&mut self, block: Block, offset: usize, bytes: &[u8]) {
+    /// Writes a part of a claimed block, `offset` bytes from its start.
+    pub(super) fn write(&mut self, claim: &Claim, offset: usize, bytes: &[u8]) {
         assert!(
-            offset + bytes.len() <= block.len() as usize,
+            offset + bytes.len() <= claim.block.len() as usize,
             "a block is written within its bounds"
         );
-        if let Some(piece) = self.open.get_mut(&block.piece()) {
-            piece.write(block.begin() as usize + offset, bytes);
+        if let Some((piece, _)) = self.claimed(claim) {
+            piece.write(claim.block.begin() as usize + offset, bytes);
         }
     }
 
     /// The claimed block is complete.
-    pub(super) fn fill(&mut self, block: Block) {
-        let Some(slot @ Slot::Claimed) = self.slot(block) else {
-            return;
+    pub(super) fn fill(&mut self, claim: &Claim) -> Placed {
+        let Some((piece, number)) = self.claimed(claim) else {
+            return Placed::Discarded;
         };
-        *slot = Slot::Filled;
-        if let Some(piece) = self.open.get_mut(&block.piece()) {
-            piece.missing -= 1;
-        }
+        piece.slots[number] = Slot::Filled;
+        piece.missing -= 1;
+        Placed::Stored
     }
 
     /// The claimed block will not be completed.
-    pub(super) fn release(&mut self, block: Block) {
-        if let Some(slot @ Slot::Claimed) = self.slot(block) {
-            *slot = Slot::Empty;
+    pub(super) fn release(&mut self, claim: &Claim) {
+        if let Some((piece, number)) = self.claimed(claim) {
+            piece.slots[number] = Slot::Empty;
         }
     }
 
@@ -155,10 +173,21 @@ impl PieceBuffers {
             None => NotReady::Incomplete,
             Some(fault) => NotReady::Fault(fault),
         };
-        if let Body::Memory(buffer) = opened.body {
+        self.discard(opened.body);
+        Err(refusal)
+    }
+
+    /// Gives up an unfinished piece. A block of it that is still arriving goes nowhere.
+    pub(super) fn forget(&mut self, piece: PieceIndex) {
+        if let Some(opened) = self.open.remove(&piece) {
+            self.discard(opened.body);
+        }
+    }
+
+    fn discard(&self, body: Body) {
+        if let Body::Memory(buffer) = body {
             self.pool.give(buffer);
         }
-        Err(refusal)
     }
 
     /// A body for the piece, zeros where it has padding.
@@ -178,14 +207,11 @@ impl PieceBuffers {
         }
     }
 
-    /// The slot of a block of an open piece; `None` for ranges that are not one of its blocks.
-    fn slot(&mut self, block: Block) -> Option<&mut Slot> {
-        let number = block.number()?;
-        if self.layout.nth_block(block.piece(), number) != Some(block) {
-            return None;
-        }
-        let piece = self.open.get_mut(&block.piece())?;
-        piece.slots.get_mut(number as usize)
+    /// The open piece and the number of the block, while the claim lasts.
+    fn claimed(&mut self, claim: &Claim) -> Option<(&mut OpenPiece, usize)> {
+        let number = claim.block.number()? as usize;
+        let piece = self.open.get_mut(&claim.block.piece())?;
+        (piece.opening == claim.opening).then_some((piece, number))
     }
 
     /// Filled for a block that is padding throughout, else empty.

@@ -1,8 +1,8 @@
 //! The blocking side: threads that verify and write finished pieces, read blocks to be sent, and
 //! keep the journal.
 //!
-//! Jobs come through bounded queues and answers go back as events. Piece buffers bound the pieces
-//! queued, the reads each connection may have under way bound the reads; nobody waits to queue.
+//! Jobs come through bounded queues and answers go back as events. Nobody waits to queue a job: a
+//! finished piece stays in its buffer meanwhile, and a connection has two reads under way at most.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -26,6 +26,9 @@ use crate::torrent::event::{DiskFault, Notice, VerifyOutcome};
 
 /// Finished pieces hashed side by side: the lanes of `hash::many` (performance.md §4).
 const VERIFY_BATCH: usize = 8;
+
+/// Finished pieces queued at most: enough to keep several workers in full batches.
+const VERIFY_MAX: usize = 64;
 
 /// Reads queued at most, over all connections. Each has two under way; a stopped connection may
 /// leave its two behind.
@@ -94,13 +97,9 @@ struct Worker {
     spilled: Arc<Mutex<()>>,
 }
 
-/// Starts `threads` workers and the thread for upkeep. At most `pieces_max` pieces are ever queued.
-pub(super) fn start(
-    context: &DiskContext,
-    threads: usize,
-    pieces_max: usize,
-) -> io::Result<(DiskQueue, DiskThreads)> {
-    let (verify, verify_jobs) = bounded(pieces_max);
+/// Starts `threads` workers and the thread for upkeep.
+pub(super) fn start(context: &DiskContext, threads: usize) -> io::Result<(DiskQueue, DiskThreads)> {
+    let (verify, verify_jobs) = bounded(VERIFY_MAX);
     let (read, read_jobs) = bounded(READS_MAX);
     let unsaved = Arc::new(AtomicU64::new(0));
     let spilled = Arc::new(Mutex::new(()));
@@ -143,14 +142,18 @@ pub(super) fn start(
 }
 
 impl DiskQueue {
+    /// Whether another finished piece can be queued.
+    pub(super) fn can_verify(&self) -> bool {
+        !self.verify.is_full()
+    }
+
     /// Hashes the piece and writes it if it is right; answered by `PieceVerified`.
     ///
     /// # Panics
-    /// If more pieces are queued than the session has buffers.
+    /// If the queue is full: only the driver queues pieces, and it looks first.
     pub(super) fn verify(&self, piece: PieceIndex, body: Body) {
-        if let Err(TrySendError::Full(_)) = self.verify.try_send(VerifyJob { piece, body }) {
-            panic!("more finished pieces than may be open");
-        }
+        let queued = self.verify.try_send(VerifyJob { piece, body });
+        assert!(queued.is_ok(), "there is room in the queue");
     }
 
     /// Reads blocks to be sent, or gives the job back if far too many wait already.

@@ -3,6 +3,7 @@
 //! The only caller of [`Torrent`]. It never waits for a peer or a disk: whatever it hands over goes
 //! into a bounded queue, and a peer whose queue is full is too slow to keep.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub(super) struct Driver {
     pub(super) notices: Notices,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) pool: Pool,
+    /// Finished pieces that the disk has no room for.
+    pub(super) finished: VecDeque<PieceIndex>,
     /// Tracker URLs; [`TrackerId`] is an index into it.
     pub(super) trackers: Vec<String>,
     /// The address that we dial from.
@@ -112,8 +115,17 @@ impl Driver {
     }
 
     fn perform_all(&mut self) {
-        while let Some(action) = self.torrent.poll() {
-            self.perform(action);
+        loop {
+            while let Some(action) = self.torrent.poll() {
+                self.perform(action);
+            }
+            if !self.hub.disk.can_verify() {
+                return;
+            }
+            match self.finished.pop_front() {
+                Some(piece) => self.verify(piece),
+                None => return,
+            }
         }
     }
 
@@ -126,11 +138,8 @@ impl Driver {
             Action::Request { peer, blocks } => self.request(peer, &blocks),
             Action::Cancel { peer, blocks } => self.queue(peer, |link| link.cancel(&blocks)),
             Action::Serve { peer, blocks } => self.serve(peer, blocks),
-            Action::Verify { piece } => self.verify(piece),
-            Action::Forget { piece } => {
-                // The buffer of an incomplete piece goes back to the pool.
-                drop(self.hub.buffers.borrow_mut().take(piece));
-            }
+            Action::Verify { piece } => self.finished.push_back(piece),
+            Action::Forget { piece } => self.hub.buffers.borrow_mut().forget(piece),
             Action::Announce { tracker, request } => self.announce(tracker, request),
             Action::Disconnect { peer, reason } => self.disconnect(peer, &reason),
             Action::Notify(notice) => self.notify(notice),
@@ -169,7 +178,7 @@ impl Driver {
     fn verify(&mut self, piece: PieceIndex) {
         let taken = {
             let mut buffers = self.hub.buffers.borrow_mut();
-            // A piece that is nothing but padding was never asked for.
+            // Nobody asks for a piece that is nothing but padding.
             buffers.open(piece);
             buffers.take(piece)
         };

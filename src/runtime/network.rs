@@ -1,6 +1,7 @@
 //! The network thread of a session: a single-threaded event loop with every socket and the driver.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -96,6 +97,7 @@ impl Network {
             notices,
             progress: self.progress,
             pool,
+            finished: VecDeque::new(),
             trackers,
             bind: self.config.bind,
             end: None,

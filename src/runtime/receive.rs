@@ -29,10 +29,10 @@ struct Payload {
     received: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Target {
-    /// Into its piece buffer, where it is claimed.
-    Buffer(Block),
+    /// Into its piece buffer.
+    Buffer(Claim),
     /// Nowhere: a block that nobody needs from this peer.
     Discard(Block),
     /// Nowhere: not a block of this content.
@@ -91,20 +91,18 @@ impl Receiver {
     /// Gives back the block that was arriving when the connection ended.
     pub(super) fn abandon(&mut self, buffers: &mut PieceBuffers) {
         if let Some(Payload {
-            target: Target::Buffer(block),
+            target: Target::Buffer(claim),
             ..
         }) = self.payload.take()
         {
-            buffers.release(block);
+            buffers.release(&claim);
         }
     }
 
     fn target(&self, named: BlockRequest, buffers: &mut PieceBuffers, link: &Link) -> Target {
         if let Some(block) = link.requested.borrow_mut().remove(named) {
-            return match buffers.claim(block) {
-                Claim::Granted => Target::Buffer(block),
-                Claim::Refused => Target::Discard(block),
-            };
+            let claim = buffers.claim(block);
+            return claim.map_or(Target::Discard(block), Target::Buffer);
         }
         match self.layout.block(named.index, named.begin, named.length) {
             Some(block) => Target::Discard(block),
@@ -127,27 +125,24 @@ impl Receiver {
 impl Payload {
     fn take(&mut self, input: &mut BytesMut, buffers: &mut PieceBuffers) {
         let count = input.len().min(self.len - self.received);
-        if let Target::Buffer(block) = self.target {
-            buffers.write(block, self.received, &input[..count]);
+        if let Target::Buffer(claim) = &self.target {
+            buffers.write(claim, self.received, &input[..count]);
         }
         input.advance(count);
         self.received += count;
     }
 
     fn finish(&self, buffers: &mut PieceBuffers) -> Received {
-        match self.target {
-            Target::Buffer(block) => {
-                buffers.fill(block);
-                Received::Block {
-                    block,
-                    placed: Placed::Stored,
-                }
-            }
+        match &self.target {
+            Target::Buffer(claim) => Received::Block {
+                block: claim.block(),
+                placed: buffers.fill(claim),
+            },
             Target::Discard(block) => Received::Block {
-                block,
+                block: *block,
                 placed: Placed::Discarded,
             },
-            Target::Stray(len) => Received::Stray { len },
+            Target::Stray(len) => Received::Stray { len: *len },
         }
     }
 }

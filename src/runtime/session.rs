@@ -132,9 +132,8 @@ impl Session {
             events: events.clone(),
             notices,
         };
-        let pieces_max = config.torrent.open_pieces_max;
         let (disk, threads) =
-            disk::start(&context, config.disk_threads, pieces_max).map_err(SessionError::Start)?;
+            disk::start(&context, config.disk_threads).map_err(SessionError::Start)?;
         let network = Network {
             clock: Clock::start(),
             content: content(&context.meta, wanted, config.trackers.take()),

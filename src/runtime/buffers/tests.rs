@@ -24,12 +24,12 @@ fn piece(index: u32) -> PieceIndex {
 }
 
 fn fill_with(buffers: &mut PieceBuffers, block: Block, byte: u8) {
-    assert_eq!(buffers.claim(block), Claim::Granted);
+    let claim = buffers.claim(block).expect("nobody has filled it");
     let bytes = vec![byte; block.len() as usize];
     let (head, tail) = bytes.split_at(bytes.len() / 3);
-    buffers.write(block, 0, head);
-    buffers.write(block, head.len(), tail);
-    buffers.fill(block);
+    buffers.write(&claim, 0, head);
+    buffers.write(&claim, head.len(), tail);
+    assert_eq!(buffers.fill(&claim), Placed::Stored);
 }
 
 fn content(body: Body, piece: PieceIndex) -> Vec<u8> {
@@ -57,17 +57,13 @@ fn complete(buffers: &mut PieceBuffers, piece: PieceIndex) -> Body {
 fn a_block_is_claimed_by_one_connection_at_a_time() {
     let mut buffers = buffers(2, Vec::new());
     let block = layout().nth_block(piece(0), 1).unwrap();
-    assert_eq!(
-        buffers.claim(block),
-        Claim::Refused,
-        "its piece is not open"
-    );
+    assert!(buffers.claim(block).is_none(), "its piece is not open");
     buffers.open(piece(0));
-    assert_eq!(buffers.claim(block), Claim::Granted);
-    assert_eq!(buffers.claim(block), Claim::Refused);
-    buffers.release(block);
+    let claim = buffers.claim(block).unwrap();
+    assert!(buffers.claim(block).is_none());
+    buffers.release(&claim);
     fill_with(&mut buffers, block, 7);
-    assert_eq!(buffers.claim(block), Claim::Refused, "it is filled");
+    assert!(buffers.claim(block).is_none(), "it is filled");
 }
 
 #[test]
@@ -77,7 +73,7 @@ fn a_range_that_is_no_block_cannot_be_claimed() {
     let layout = layout();
     for (begin, len) in [(0, BLOCK_LEN - 1), (1, BLOCK_LEN), (0, 2 * BLOCK_LEN)] {
         let range = layout.block(0, begin, len).unwrap();
-        assert_eq!(buffers.claim(range), Claim::Refused);
+        assert!(buffers.claim(range).is_none());
     }
 }
 
@@ -103,6 +99,23 @@ fn an_incomplete_piece_does_not_come_out() {
 }
 
 #[test]
+fn a_claim_does_not_outlive_the_opening_of_its_piece() {
+    let mut buffers = buffers(1, Vec::new());
+    let block = layout().nth_block(piece(0), 0).unwrap();
+    buffers.open(piece(0));
+    let late = buffers.claim(block).unwrap();
+    buffers.forget(piece(0));
+    buffers.open(piece(0));
+    for (byte, block) in (1u8..).zip(layout().blocks(piece(0))) {
+        fill_with(&mut buffers, block, byte);
+    }
+    buffers.write(&late, 0, &[0xee; 100]);
+    assert_eq!(buffers.fill(&late), Placed::Discarded);
+    let bytes = content(buffers.take(piece(0)).unwrap(), piece(0));
+    assert_eq!(bytes[..100], [1; 100]);
+}
+
+#[test]
 fn padding_is_zero_and_needs_no_peer() {
     let block_len = u64::from(BLOCK_LEN);
     // All of block 1, and the second half of block 2, of piece 1.
@@ -118,7 +131,7 @@ fn padding_is_zero_and_needs_no_peer() {
 
     buffers.open(piece(1));
     let blocks: Vec<Block> = layout().blocks(piece(1)).collect();
-    assert_eq!(buffers.claim(blocks[1]), Claim::Refused);
+    assert!(buffers.claim(blocks[1]).is_none());
     for (byte, number) in [(1, 0), (3, 2), (4, 3)] {
         fill_with(&mut buffers, blocks[number], byte);
     }

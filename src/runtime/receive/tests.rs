@@ -159,9 +159,9 @@ fn a_block_is_free_again_when_its_connection_dies_half_way() {
     let block = rig.block(0, 0);
     rig.request(&[block]);
     assert_eq!(rig.receive(&frame(block, 1)[..5_000]), []);
-    assert_eq!(rig.buffers.claim(block), Claim::Refused);
+    assert!(rig.buffers.claim(block).is_none());
     rig.receiver.abandon(&mut rig.buffers);
-    assert_eq!(rig.buffers.claim(block), Claim::Granted);
+    assert!(rig.buffers.claim(block).is_some());
 }
 
 #[test]
@@ -223,7 +223,7 @@ proptest! {
         for piece in layout.pieces() {
             let Ok(Body::Memory(buffer)) = rig.buffers.take(piece) else { unreachable!() };
             for (number, block) in (1u8..).zip(layout.blocks(piece)) {
-                let fill = piece.get() as u8 * 4 + number;
+                let fill = u8::try_from(piece.get()).unwrap() * 4 + number;
                 prop_assert!(buffer[block.range()].iter().all(|&byte| byte == fill));
             }
         }
