@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
+use super::announce::Announcer;
 use super::buffers::{NotReady, Pool};
 use super::clock::Clock;
 use super::dial;
@@ -25,7 +26,7 @@ use crate::torrent::event::{
     Action, CloseReason, Command, Notice, PeerKey, TrackerId, VerifyOutcome,
 };
 use crate::torrent::{Event, Progress, Torrent};
-use crate::tracker::{AnnounceEvent, AnnounceFailure, AnnounceRequest};
+use crate::tracker::{AnnounceEvent, AnnounceRequest};
 
 /// Events handled before what they caused is performed: batches the work, bounds the latency.
 const EVENT_BATCH: usize = 256;
@@ -50,6 +51,7 @@ pub(super) struct Driver {
     pub(super) pool: Pool,
     /// Finished pieces that the disk has no room for.
     pub(super) finished: VecDeque<PieceIndex>,
+    pub(super) announcer: Rc<Announcer>,
     /// Tracker URLs; [`TrackerId`] is an index into it.
     pub(super) trackers: Vec<String>,
     /// The address that we dial from.
@@ -197,11 +199,9 @@ impl Driver {
             _ => ANNOUNCE_TIMEOUT,
         };
         let url = self.trackers[tracker.0].clone();
-        let hub = Rc::clone(&self.hub);
+        let (hub, announcer) = (Rc::clone(&self.hub), Rc::clone(&self.announcer));
         spawn_local(async move {
-            let result = Err(AnnounceFailure::BadUrl(format!(
-                "{url}: {request:?} {timeout:?}"
-            )));
+            let result = announcer.announce(&url, request, timeout).await;
             hub.tell(Event::Announced { tracker, result }).await;
         });
     }

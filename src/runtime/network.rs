@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{LocalSet, spawn_local};
 
+use super::announce::Announcer;
 use super::buffers::PieceBuffers;
 use super::clock::Clock;
 use super::disk::{DiskContext, DiskQueue};
@@ -98,6 +99,7 @@ impl Network {
             progress: self.progress,
             pool,
             finished: VecDeque::new(),
+            announcer: Rc::new(Announcer::new(self.config.bind, seed)),
             trackers,
             bind: self.config.bind,
             end: None,
