@@ -120,9 +120,9 @@ fn a_damaged_journal_costs_hashing_but_no_piece_and_no_trust() {
     let content = Content::bare(100_000);
     let prepare = |dir: &Path| {
         let opened = content.fetch(&options(dir)).unwrap();
-        [0, 2, 3]
-            .into_iter()
-            .for_each(|number| write(&content, &opened, number));
+        for number in [0, 2, 3] {
+            write(&content, &opened, number);
+        }
         opened.store.checkpoint().unwrap();
         drop(opened);
         part(dir, "bare.bin").join("journal")
@@ -263,6 +263,7 @@ const VICTIM_FILES: [(&str, usize); 4] =
 
 /// Runs the victim until it has said `lines` lines, then kills it. Says which pieces it had or
 /// wrote, or `None` if it finished.
+#[expect(clippy::unwrap_used, reason = "a failure here is one of the test")]
 fn kill_after(lines: usize, dir: &Path) -> Option<BTreeSet<u32>> {
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "victim", "--ignored", "--nocapture"])

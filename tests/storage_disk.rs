@@ -1,8 +1,6 @@
 //! Disks that are full or read-only, and many files. A small disk of its own needs the right to
 //! mount one: without it these tests say so loudly, and under `CI=true` they fail.
 
-#![expect(clippy::cast_possible_truncation, reason = "test content is small")]
-
 #[path = "storage/content.rs"]
 mod content;
 
@@ -22,9 +20,10 @@ struct SmallDisk {
 }
 
 impl SmallDisk {
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     fn new(kib: u32) -> Option<Self> {
         let disk = Self {
-            at: tempdir().unwrap(),
+            at: tempdir().expect("made"),
         };
         let size = format!("size={kib}k");
         if mount(&["-t", "tmpfs", "-o", &size, "tmpfs"], disk.path()) {
@@ -32,7 +31,7 @@ impl SmallDisk {
         }
         let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
         assert!(!in_ci, "CI must be able to mount a small tmpfs");
-        println!("SKIPPED: may not mount a small tmpfs here (run as root to test full disks)");
+        eprintln!("SKIPPED: may not mount a small tmpfs here (run as root to test full disks)");
         None
     }
 
@@ -98,7 +97,7 @@ fn space_taken_by_an_earlier_run_is_not_asked_for_again() {
         opened
             .store
             .write_piece(content.piece(n), content.data(content.piece(n)))
-            .unwrap()
+            .unwrap();
     });
     drop(opened);
     let opened = content.fetch(&options(disk.path())).unwrap();

@@ -3,10 +3,17 @@
 //! Knows nothing of pieces or files. What comes out does not depend on the machine.
 
 mod lanes;
+#[cfg(target_arch = "x86_64")]
+mod simd;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "no_simd.rs"]
+mod simd;
 
 use std::array;
 
 use sha1::block_api::compress;
+
+use lanes::Plan;
 
 pub use lanes::LANES;
 
@@ -45,6 +52,7 @@ pub fn many(messages: &[&[u8]]) -> Vec<[u8; 20]> {
 /// SHA-1 of several messages that arrive in parts.
 #[derive(Clone, Debug)]
 pub struct Hasher {
+    plan: Plan,
     states: Vec<State>,
     rests: Vec<Rest>,
 }
@@ -61,12 +69,17 @@ struct Rest {
 impl Hasher {
     /// A hasher of `count` empty messages; up to [`LANES`] of them go side by side.
     pub fn new(count: usize) -> Self {
+        Self::planned(Plan::get(), count)
+    }
+
+    fn planned(plan: Plan, count: usize) -> Self {
         let rest = Rest {
             bytes: [0; BLOCK],
             len: 0,
             message_len: 0,
         };
         Self {
+            plan,
             states: vec![INITIAL; count],
             rests: vec![rest; count],
         }
@@ -86,7 +99,8 @@ impl Hasher {
             rest.keep(end);
             blocks.push(whole);
         }
-        lanes::compress_all(&mut self.states[..blocks.len()], &mut blocks);
+        let states = &mut self.states[..blocks.len()];
+        self.plan.compress_all(states, &mut blocks);
     }
 
     /// The digest of each message.
@@ -96,7 +110,7 @@ impl Hasher {
             .iter()
             .map(|(blocks, count)| &blocks[..*count])
             .collect();
-        lanes::compress_all(&mut self.states, &mut blocks);
+        self.plan.compress_all(&mut self.states, &mut blocks);
         self.states.iter().map(digest).collect()
     }
 }

@@ -8,6 +8,7 @@
 use proptest::prelude::*;
 use sha1::{Digest, Sha1};
 
+use super::simd::Vectors;
 use super::*;
 
 fn expected(message: &[u8]) -> [u8; 20] {
@@ -21,10 +22,36 @@ fn message(seed: usize, len: usize) -> Vec<u8> {
         .collect()
 }
 
+/// Every way of hashing that this processor knows.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+fn plans() -> Vec<Plan> {
+    let vectors = [("avx2", Vectors::avx2()), ("avx512", Vectors::avx512())];
+    let there = vectors.into_iter().filter_map(|(name, vectors)| {
+        if vectors.is_none() {
+            eprintln!("SKIPPED: this processor has no {name}");
+        }
+        Some(Plan::always(Some(vectors?)))
+    });
+    [Plan::PORTABLE, Plan::get()]
+        .into_iter()
+        .chain(there)
+        .collect()
+}
+
 fn check(messages: &[Vec<u8>]) {
     let slices: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
     let want: Vec<_> = slices.iter().map(|message| expected(message)).collect();
     assert_eq!(many(&slices), want, "lengths {:?}", lengths(messages));
+    for plan in plans() {
+        let mut hasher = Hasher::planned(plan, slices.len());
+        hasher.update(&slices);
+        assert_eq!(
+            hasher.finish(),
+            want,
+            "{plan:?}, lengths {:?}",
+            lengths(messages)
+        );
+    }
 }
 
 fn lengths(messages: &[Vec<u8>]) -> Vec<usize> {
@@ -69,7 +96,8 @@ proptest! {
         cuts in prop::collection::vec(0usize..500, 1..6),
     ) {
         let messages: Vec<_> = lens.iter().enumerate().map(|(i, &len)| message(i, len)).collect();
-        let mut hasher = Hasher::new(messages.len());
+        let mut hashers: Vec<_> =
+            plans().into_iter().map(|plan| Hasher::planned(plan, messages.len())).collect();
         let mut rests: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
         for (round, cut) in cuts.iter().enumerate() {
             let parts: Vec<&[u8]> = rests
@@ -81,10 +109,16 @@ proptest! {
                     part
                 })
                 .collect();
-            hasher.update(&parts);
+            for hasher in &mut hashers {
+                hasher.update(&parts);
+            }
         }
-        hasher.update(&rests);
+        for hasher in &mut hashers {
+            hasher.update(&rests);
+        }
         let want: Vec<_> = messages.iter().map(|message| expected(message)).collect();
-        prop_assert_eq!(hasher.finish(), want);
+        for hasher in hashers {
+            prop_assert_eq!(hasher.finish(), want.clone());
+        }
     }
 }
