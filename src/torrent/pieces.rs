@@ -105,13 +105,12 @@ impl Torrent {
             let Some(peer) = self.peers.find_mut(key) else {
                 continue;
             };
-            if !peer.have.has(piece) {
-                // Those who have it need not know.
-                self.send(key, Message::Have(piece.get()), now);
-            } else if wanted {
-                peer.interesting -= 1;
-                self.update_interest(key, now);
-            }
+            let gave_interest = wanted && peer.have.has(piece);
+            peer.interesting -= u32::from(gave_interest);
+            // Those who have the piece are told too: a seed must see who is complete. It costs
+            // nine bytes for each piece and peer.
+            self.send(key, Message::Have(piece.get()), now);
+            self.update_interest(key, now);
         }
     }
 
