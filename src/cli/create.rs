@@ -11,7 +11,7 @@ use super::error::{CliError, Exit};
 use super::event::Event;
 use super::fault::{of_storage, shown};
 use super::hashing::{Label, sampled};
-use super::text::{Style, Text};
+use super::text::Text;
 use super::units::{show_counted, show_size};
 use super::{App, magnet, show};
 use crate::metainfo::build::{Builder, NewFile};
@@ -211,18 +211,18 @@ fn tell(meta: &Metainfo, target: Option<&Path>, wrote: &str, app: &mut App<'_>) 
         files: show::numbered(meta).count(),
         magnet: magnet::of_manifest(meta).to_string(),
     });
-    let path = target.map_or_else(|| "manifest".into(), |target| shown(target, app.dir));
     let mut word = wrote.to_owned();
     word[..1].make_ascii_uppercase();
-    let long = Text::new(" ")
-        .styled(Style::Good, word)
-        .plain("  ")
-        .styled(Style::Strong, &path);
-    let long = long.plain(format!("  {}", show::in_short(meta)));
-    if target.is_some() {
-        app.printer.result(&long, &path);
-    } else {
-        app.printer.say(&long);
+    match target {
+        Some(target) => {
+            let path = shown(target, app.dir);
+            app.printer
+                .result(show::headline(&word, &path, meta), &path);
+        }
+        None => app.printer.say(&Text::new(format!(
+            " {word} the manifest of {}",
+            escape(meta.name())
+        ))),
     }
 }
 

@@ -13,10 +13,10 @@ use super::event::Event;
 use super::fault::{of_storage, shown};
 use super::hashing::{Label, sampled};
 use super::manifest::{self, Manifest};
-use super::screen::{done_line, stopped_line};
+use super::screen::{done_parts, stopped_line};
 use super::text::{Style, Text};
 use super::transfer::{Content, Happened, Transfer};
-use super::units::{percent, show_clock, show_counted, show_size};
+use super::units::{percent, show_counted, show_size, show_took};
 use super::{App, select, show, units};
 use crate::metainfo::escape::escape;
 use crate::storage::{Allocate, FetchOptions, Opened, Store};
@@ -215,7 +215,7 @@ fn tell_already_complete(target: &Path, opened: &Opened, app: &mut App<'_>) {
     let line = line
         .styled(Style::Strong, &path)
         .plain(format!("  {pieces} verified"));
-    app.printer.result(&line, &path);
+    app.printer.result(vec![line], &path);
     app.printer.event(&Event::Complete {
         seconds: 0.0,
         path: target.to_owned(),
@@ -305,7 +305,7 @@ fn tell_complete(transfer: &Transfer, path: &Path, app: &mut App<'_>) {
     let (took, rates) = (transfer.took(app), app.printer.look().rates);
     let shown = shown(path, app.dir);
     app.printer
-        .result(&done_line(&shown, progress, took, rates), &shown);
+        .result(done_parts(&shown, progress, took, rates), &shown);
     app.printer.event(&Event::Complete {
         seconds: took.as_secs_f64(),
         path: path.to_owned(),
@@ -381,7 +381,7 @@ fn serve(
     }
     app.printer.end_status();
     let sent = show_size(transfer.progress().sent);
-    let served = show_clock(app.printer.elapsed().saturating_sub(start));
+    let served = show_took(app.printer.elapsed().saturating_sub(start));
     app.printer.say(&Text::new(format!(
         " Served for {served}, sent {sent} in all"
     )));

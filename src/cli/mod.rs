@@ -34,6 +34,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstream::{AutoStream, ColorChoice};
+use console::Term;
 
 use args::{Cli, Command, Global, Progress, When};
 use output::{Look, Printer, ProgressMode};
@@ -54,6 +55,8 @@ pub struct Env {
     pub dir: PathBuf,
     /// Whether `err` is a terminal that somebody looks at.
     pub interactive: bool,
+    /// Columns of the terminal that `out` is, if it is one.
+    pub columns: Option<usize>,
     /// Whether `out` and `err` can show colours.
     pub color: [bool; 2],
     /// How the user interrupts.
@@ -75,6 +78,9 @@ impl Env {
                 shows(AutoStream::choice(&out)),
                 shows(AutoStream::choice(&err)),
             ],
+            columns: Term::stdout()
+                .size_checked()
+                .map(|(_, columns)| columns.into()),
             signals: Signals::install()?,
             out: Box::new(out),
             err: Box::new(err),
@@ -192,6 +198,7 @@ fn look(global: &Global, env: &Env) -> Look {
             When::Always => [true; 2],
             When::Never => [false; 2],
         },
+        columns: env.columns,
         progress,
         interval: global.progress_interval,
         rates: if global.bits {

@@ -11,7 +11,7 @@ use super::date;
 use super::error::{CliError, Exit};
 use super::event::{Event, Line};
 use super::live::Live;
-use super::text::{Style, Text};
+use super::text::{Style, Text, flowed};
 use super::units::RateUnit;
 use crate::metainfo::escape::is_unsafe;
 use crate::runtime::Clock;
@@ -41,6 +41,8 @@ pub(super) struct Look {
     pub json_pieces: bool,
     /// Whether styles become colours, on stdout and on stderr.
     pub color: [bool; 2],
+    /// Columns of the terminal that stdout is, if it is one.
+    pub columns: Option<usize>,
     /// How progress is shown.
     pub progress: ProgressMode,
     /// How often a line of progress is due, where the user said so.
@@ -108,11 +110,13 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// What came out: `long`, or with `-q` only `short`, on stdout.
-    pub(super) fn result(&mut self, long: &Text, short: &str) {
-        match self.look.quiet {
-            0 => self.line(long),
-            _ => self.line(&Text::new(short)),
+    /// What came out, on stdout: the parts, or with `-q` only `short`.
+    pub(super) fn result(&mut self, parts: Vec<Text>, short: &str) {
+        if self.look.quiet > 0 {
+            return self.line(&Text::new(short));
+        }
+        for line in flowed(parts, self.look.columns.unwrap_or(usize::MAX)) {
+            self.line(&line);
         }
     }
 
@@ -300,6 +304,7 @@ mod tests {
             json: false,
             json_pieces: false,
             color: [false; 2],
+            columns: None,
             progress: ProgressMode::Plain,
             interval: None,
             rates: RateUnit::Bytes,
@@ -320,7 +325,7 @@ mod tests {
     fn everything(printer: &mut Printer<'_>) {
         printer.say(&Text::new("talk"));
         printer.warn("disk-low", "careful");
-        printer.result(&Text::new("Wrote a.torrent"), "a.torrent");
+        printer.result(vec![Text::new("Wrote a.torrent")], "a.torrent");
         printer.error(&CliError::new(Exit::Other, "broken \x1b[2J").help("mend it"));
     }
 

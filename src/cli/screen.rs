@@ -16,7 +16,7 @@ use super::text::{Style, Text};
 use super::units::{show_count, show_counted};
 use crate::torrent::Progress;
 
-pub(super) use fetching::{Fetching, done_line, stopped_line};
+pub(super) use fetching::{Fetching, done_parts, stopped_line};
 pub(super) use hashing::Hashing;
 pub(super) use seeding::{Seeding, copies_sent};
 pub(super) use waiting::{WAIT_SHOWN_AFTER, still_looking, waiting};

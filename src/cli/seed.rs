@@ -18,11 +18,10 @@ use super::manifest::{self, Manifest};
 use super::screen::copies_sent;
 use super::text::{Style, Text};
 use super::transfer::{Content, Happened, Transfer};
-use super::units::{duration, show_clock, show_count, show_counted, show_size};
+use super::units::{duration, show_count, show_counted, show_size, show_took};
 use super::{App, create, magnet, show};
 use crate::bitfield::Bitfield;
 use crate::metainfo::Metainfo;
-use crate::metainfo::escape::escape;
 use crate::storage::Store;
 use crate::torrent::Progress;
 
@@ -221,18 +220,11 @@ fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
 fn introduce(manifest: &Manifest, wrote: Option<&str>, reachable: SocketAddr, app: &mut App<'_>) {
     let meta = &manifest.meta;
     let typed = shown(&manifest.path, app.dir);
-    let line = Text::new(" ").styled(Style::Good, "Seeding").plain("  ");
-    let line = line
-        .styled(Style::Strong, escape(meta.name()))
-        .plain("  ")
-        .plain(show::in_short(meta));
-    let line = match wrote {
-        Some(wrote) => line.plain(format!(" · {wrote} {typed}")),
-        None => line,
-    };
+    let mut parts = show::headline("Seeding", meta.name(), meta);
+    parts.extend(wrote.map(|wrote| Text::new(format!("{wrote} {typed}"))));
     let mut magnet = magnet::of_manifest(meta);
     magnet.peers.push(reachable.to_string());
-    app.printer.result(&line, &magnet.to_string());
+    app.printer.result(parts, &magnet.to_string());
     let file = quoted(
         &manifest
             .path
@@ -257,9 +249,9 @@ fn introduce(manifest: &Manifest, wrote: Option<&str>, reachable: SocketAddr, ap
 
 fn who_hears(meta: &Metainfo) -> &'static str {
     if meta.trackers().is_empty() {
-        "Nothing is announced anywhere. Anyone who has the manifest and reaches this port can fetch."
+        "Nothing is announced. Whoever has the manifest can fetch."
     } else {
-        "Only the trackers of the manifest are told. Anyone who has the manifest can fetch."
+        "Only its trackers are told. Whoever has the manifest can fetch."
     }
 }
 
@@ -279,7 +271,7 @@ fn serve(until: Until, transfer: &mut Transfer, app: &mut App<'_>) -> Result<(),
 fn tell_end(progress: &Progress, took: Duration, app: &mut App<'_>) {
     let line = format!(
         " Stopped after {}: sent {} = {:.2} copies, saw {} complete",
-        show_clock(took),
+        show_took(took),
         show_size(progress.sent),
         copies_sent(progress),
         show_counted(progress.completed_seen.into(), "machine"),

@@ -197,15 +197,27 @@ fn summary(meta: &Metainfo, with_files: bool) -> Summary {
     }
 }
 
-/// What a manifest comes to, in one line: `131 GiB · 412 files · 8,410 pieces × 16 MiB · 9f2c…`.
-pub(super) fn in_short(meta: &Metainfo) -> String {
+/// What a manifest comes to, in parts: size, files, pieces, info-hash.
+fn in_short(meta: &Metainfo) -> Vec<Text> {
     let layout = meta.layout();
-    format!(
-        "{} · {} · {} × {} · {}",
-        show_size(layout.total_len()),
-        show_counted(numbered(meta).count() as u64, "file"),
-        show_counted(layout.piece_count().into(), "piece"),
-        show_size(layout.nominal_piece_len().into()),
-        meta.info_hash(),
-    )
+    let pieces = show_counted(layout.piece_count().into(), "piece");
+    let piece_len = show_size(layout.nominal_piece_len().into());
+    let hash = meta.info_hash().to_string();
+    vec![
+        Text::new(show_size(layout.total_len())),
+        Text::new(show_counted(numbered(meta).count() as u64, "file")),
+        Text::new(format!("{pieces} × {piece_len}")),
+        Text::new(format!("{}…{}", &hash[..6], &hash[38..])),
+    ]
+}
+
+/// The same after a word and a name: ` Wrote  model.torrent  131 GiB · …`.
+pub(super) fn headline(word: &str, title: &str, meta: &Metainfo) -> Vec<Text> {
+    let mut parts = in_short(meta);
+    let head = Text::new(" ").styled(Style::Good, word).plain("  ");
+    parts[0] = head
+        .styled(Style::Strong, escape(title))
+        .plain("  ")
+        .join(parts[0].clone());
+    parts
 }

@@ -118,6 +118,21 @@ impl Style {
     }
 }
 
+/// The parts with ` · ` between them, on as many lines of at most `width` columns as that takes.
+pub(super) fn flowed(parts: Vec<Text>, width: usize) -> Vec<Text> {
+    let mut lines: Vec<Text> = Vec::new();
+    for part in parts {
+        match lines.last_mut() {
+            Some(line) if line.width() + 3 + part.width() <= width => {
+                *line = std::mem::take(line).plain(" · ").join(part);
+            }
+            Some(_) => lines.push(Text::new("   ").join(part)),
+            None => lines.push(part),
+        }
+    }
+    lines
+}
+
 /// The text with every unsafe character written as `\x1b` or `\u{202e}`.
 pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {

@@ -199,6 +199,9 @@ impl Transfer {
 
     /// Shows it as a seed.
     pub(super) fn show_seeding(&mut self, app: &mut App<'_>) {
+        if self.progress.pieces == 0 {
+            return;
+        }
         let view = Seeding {
             name: &self.name,
             progress: &self.progress,

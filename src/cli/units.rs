@@ -208,6 +208,16 @@ pub(super) fn show_clock(duration: Duration) -> String {
     }
 }
 
+/// How long something took: `0.21 s`, `9.3 s`, then as a clock.
+pub(super) fn show_took(duration: Duration) -> String {
+    let secs = duration.as_secs_f64();
+    if secs < 9.95 {
+        format!("{} s", three_digits((secs * 100.0).round() / 100.0))
+    } else {
+        show_clock(duration)
+    }
+}
+
 /// A whole percentage that says 100 only when nothing is missing.
 pub(super) fn percent(part: u64, whole: u64) -> u64 {
     if whole == 0 {
@@ -331,6 +341,8 @@ mod tests {
         assert_eq!(show_clock(Duration::from_secs(22)), "0:22");
         assert_eq!(show_clock(Duration::from_secs(3_723)), "1:02:03");
         assert_eq!(show_clock(Duration::from_secs(183_600)), "2d 3h");
+        assert_eq!(show_took(Duration::from_millis(213)), "0.21 s");
+        assert_eq!(show_took(Duration::from_secs(53)), "0:53");
     }
 
     #[test]

@@ -56,12 +56,10 @@ pub(super) fn run(args: &VerifyArgs, app: &mut App<'_>) -> Result<Exit, CliError
         bad_files: report.bad_files.len(),
     });
     if report.is_good() {
-        let long = Text::new(" ").styled(Style::Good, "OK").plain("  ");
-        let long = long
-            .styled(Style::Strong, escape(meta.name()))
-            .plain("  ")
-            .plain(show::in_short(meta));
-        app.printer.result(&long, &shown(&data, app.dir));
+        app.printer.result(
+            show::headline("OK", meta.name(), meta),
+            &shown(&data, app.dir),
+        );
         return Ok(Exit::Done);
     }
     if args.delete_bad {

@@ -10,7 +10,9 @@ use super::{still_looking, waiting};
 use crate::cli::event;
 use crate::cli::output::Status;
 use crate::cli::text::{Style, Text, truncated};
-use crate::cli::units::{RateUnit, percent, show_clock, show_counted, show_size, show_size_pair};
+use crate::cli::units::{
+    RateUnit, percent, show_clock, show_counted, show_size, show_size_pair, show_took,
+};
 use crate::metainfo::escape::escape;
 use crate::torrent::Progress;
 use crate::torrent::progress::WaitReason;
@@ -128,13 +130,13 @@ impl Fetching<'_> {
     }
 }
 
-/// What a finished fetch comes to.
-pub(in crate::cli) fn done_line(
+/// What a finished fetch comes to, in parts.
+pub(in crate::cli) fn done_parts(
     title: &str,
     progress: &Progress,
     took: Duration,
     rates: RateUnit,
-) -> Text {
+) -> Vec<Text> {
     let secs = took.as_secs_f64().max(0.001);
     #[expect(
         clippy::cast_possible_truncation,
@@ -142,28 +144,23 @@ pub(in crate::cli) fn done_line(
         reason = "a rate for people, positive"
     )]
     let rate = (progress.received as f64 / secs) as u64;
-    let mut line = Text::new(" ")
-        .styled(Style::Good, "Done")
-        .plain("  ")
-        .styled(Style::Strong, escape(title))
-        .plain(format!(
-            "  {} in {}",
-            show_size(progress.wanted_bytes),
-            show_clock(took)
-        ))
-        .plain(format!(" ({})", rates.show(rate)));
+    let head = Text::new(" ").styled(Style::Good, "Done").plain("  ");
+    let (size, took) = (show_size(progress.wanted_bytes), show_took(took));
+    let speed = format!("  {size} in {took} ({})", rates.show(rate));
+    let mut parts = vec![head.styled(Style::Strong, escape(title)).plain(speed)];
     if progress.received > 0 {
         let seeds = percent(progress.received_from_seeds, progress.received);
-        line = line.plain(format!(
-            " · {seeds}% from seeds, {}% from peers",
+        parts.push(Text::new(format!(
+            "{seeds}% from seeds, {}% from peers",
             100 - seeds
-        ));
+        )));
     }
-    line.plain(format!(" · sent {}", show_size(progress.sent)))
-        .plain(format!(
-            " · {}",
-            show_counted(progress.bad_pieces.into(), "bad piece")
-        ))
+    parts.push(Text::new(format!("sent {}", show_size(progress.sent))));
+    parts.push(Text::new(show_counted(
+        progress.bad_pieces.into(),
+        "bad piece",
+    )));
+    parts
 }
 
 /// What was going on when a fetch was stopped.

@@ -9,7 +9,7 @@ use crate::cli::text::{Style, Text, truncated};
 use crate::cli::units::{RateUnit, percent, show_size};
 use crate::metainfo::escape::escape;
 use crate::torrent::Progress;
-use crate::torrent::progress::PeerProgress;
+use crate::torrent::progress::{PeerProgress, WaitReason};
 
 /// Peers listed under a seed; with its first line and the count of the rest, 10 lines.
 const PEER_ROWS_MAX: usize = 8;
@@ -44,7 +44,7 @@ impl Status for Seeding<'_> {
         let mut peers: Vec<&PeerProgress> = progress.peer_list.iter().collect();
         peers.sort_by_key(|peer| (peer.have, peer.addr));
         let rows = peers.iter().take(PEER_ROWS_MAX);
-        lines.extend(rows.map(|peer| self.peer_row(peer, rates).fitted(width)));
+        lines.extend(rows.map(|peer| self.peer_row(peer, width, rates).fitted(width)));
         if let Some(more @ 1..) = peers.len().checked_sub(PEER_ROWS_MAX) {
             lines.push(
                 Text::default()
@@ -52,7 +52,7 @@ impl Status for Seeding<'_> {
                     .fitted(width),
             );
         }
-        if let Some(why) = waiting(progress, self.trackers) {
+        if let Some(why) = self.why_waiting() {
             lines.push(Text::new(" ").styled(Style::Dim, why).fitted(width));
         }
         lines
@@ -69,35 +69,49 @@ impl Status for Seeding<'_> {
             progress.peers,
             progress.complete_peers,
         );
-        if let Some(why) = waiting(progress, self.trackers) {
+        if let Some(why) = self.why_waiting() {
             let _ = write!(line, " waiting={why:?}");
         }
         line
     }
 
     fn event(&self) -> event::Event {
-        let why = waiting(self.progress, self.trackers);
+        let why = self.why_waiting();
         event::Event::Progress(progress_event(self.progress, why))
     }
 }
 
 impl Seeding<'_> {
-    fn peer_row(&self, peer: &PeerProgress, rates: RateUnit) -> Text {
-        let (have, all) = (u64::from(peer.have), u64::from(self.pieces));
+    /// Why nothing moves. A seed knows of no peers until they come; that is no news.
+    fn why_waiting(&self) -> Option<String> {
+        match &self.progress.waiting {
+            Some(WaitReason::NoPeers { trackers, .. }) if trackers.is_empty() => {
+                Some("nobody is connected".into())
+            }
+            _ => waiting(self.progress, self.trackers),
+        }
+    }
+
+    /// One peer. It has at least what it says it has, and at least what we sent it.
+    fn peer_row(&self, peer: &PeerProgress, width: usize, rates: RateUnit) -> Text {
+        let all = self.progress.wanted_bytes;
+        let said = u128::from(all) * u128::from(peer.have) / u128::from(self.pieces.max(1));
+        let have = u64::try_from(said).unwrap_or(all).max(peer.sent).min(all);
         let client = if peer.client.is_empty() {
             "–".into()
         } else {
             escape(&peer.client)
         };
-        let line = Text::new(format!(" {:<21}  ", peer.addr.to_string()))
-            .plain(format!("{:<16}  ", truncated(&client, 16)));
+        let columns = if width < 100 { 11 } else { 18 };
+        let line = Text::new(format!(" {:<21} ", peer.addr.to_string()))
+            .plain(format!("{:<columns$} ", truncated(&client, columns)));
         let line = bar_spans(line, have, all, 10)
             .plain(format!(" {:>3}%", percent(have, all)))
             .plain(format!("  ↑{:<RATE_COLUMNS$}", rates.show(peer.up)))
-            .plain(format!("  sent {:<9}", show_size(peer.sent)));
+            .plain(format!(" {:>9}  ", show_size(peer.sent)));
         match peer {
-            _ if have == all => line.styled(Style::Good, "complete"),
-            _ if !peer.peer_interested => line.styled(Style::Dim, "wants nothing of us"),
+            _ if peer.have == self.pieces => line.styled(Style::Good, "complete"),
+            _ if !peer.peer_interested => line.styled(Style::Dim, "wants nothing"),
             _ if peer.am_choking => line.styled(Style::Dim, "waits for a slot"),
             _ => line,
         }

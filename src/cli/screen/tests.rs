@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use super::waiting::reason;
 use super::*;
 use crate::cli::output::Status;
+use crate::cli::text::flowed;
 use crate::cli::units::RateUnit;
 use crate::torrent::event::{DiskFault, TrackerId};
 use crate::torrent::progress::{PeerProgress, WaitReason};
@@ -241,9 +242,9 @@ fn a_seed_shows_its_peers_slowest_first() {
     };
     insta::assert_snapshot!(drawn(&view, 99), @r"
     ubuntu.iso  5.66 GiB · 3 peers (1 complete) · ↑64 MiB/s · sent 6 GiB = 1.06 copies
-    [fd00::34]:51234       aria2/1.36.0 \x…  ━━━━╸─────  46%  ↑0 B/s       sent 0 B      waits for a …
-    10.0.0.7:6881          –                 ━━━━━━╸───  69%  ↑88 MiB/s    sent 5.16 GiB
-    10.0.0.21:6881         swarm/0.1.0       ━━━━━━━━━━ 100%  ↑0 B/s       sent 0 B      complete
+    [fd00::34]:51234      aria2/1.36… ━━━━╸─────  46%  ↑0 B/s            0 B  waits for a slot
+    10.0.0.7:6881         –           ━━━━━━━━━─  91%  ↑88 MiB/s    5.16 GiB
+    10.0.0.21:6881        swarm/0.1.0 ━━━━━━━━━━ 100%  ↑0 B/s            0 B  complete
     ");
     insta::assert_snapshot!(view.plain(RateUnit::Bytes), @r"
     ubuntu.iso seeding up=64MiB/s sent=6GiB copies=1.06 peers=3 complete=1
@@ -300,14 +301,21 @@ fn the_end_of_a_fetch_is_summed_up() {
         received: 6_077_415_424,
         ..half_way()
     };
-    let line = done_line(
-        "ubuntu.iso",
-        &progress,
-        Duration::from_secs(53),
-        RateUnit::Bytes,
-    );
-    insta::assert_snapshot!(line.render(false).trim_start(), @r"
+    let took = Duration::from_secs(53);
+    let parts = done_parts("ubuntu.iso", &progress, took, RateUnit::Bytes);
+    let shown = |width| {
+        let lines = flowed(parts.clone(), width).into_iter();
+        lines
+            .map(|line| line.render(false))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    insta::assert_snapshot!(shown(120).trim_start(), @r"
      Done  ubuntu.iso  5.66 GiB in 0:53 (109 MiB/s) · 13% from seeds, 87% from peers · sent 2 GiB · 0 bad pieces
+    ");
+    insta::assert_snapshot!(shown(80), @r"
+    Done  ubuntu.iso  5.66 GiB in 0:53 (109 MiB/s) · 13% from seeds, 87% from peers
+      sent 2 GiB · 0 bad pieces
     ");
     insta::assert_snapshot!(stopped_line(&half_way()).render(false).trim_start(), @"stopped at 57 %, run the same command to resume");
 }
