@@ -372,6 +372,34 @@ fn an_unfinished_download_of_other_content_is_left_alone() {
 }
 
 #[test]
+fn a_complete_output_does_not_cost_another_download_its_data() {
+    let (dir, content) = (tempdir().unwrap(), Content::tree(&FILES));
+    let other = Content::tree(&[("x", 50_000)]);
+    let opened = other.fetch(&options(dir.path())).unwrap();
+    opened
+        .store
+        .write_piece(other.piece(0), other.data(other.piece(0)))
+        .unwrap();
+    drop(opened);
+    content.put(dir.path());
+    assert!(
+        content
+            .fetch(&options(dir.path()))
+            .unwrap()
+            .already_complete
+    );
+    fs::write(dir.path().join("tree/e"), "!").unwrap();
+    let mut wishes = options(dir.path());
+    wishes.repair = true;
+    let refused = content.fetch(&wishes).unwrap_err();
+    assert!(
+        matches!(refused, StorageError::OtherContent { .. }),
+        "{refused:?}"
+    );
+    assert!(part(dir.path(), "tree").join("data/x").exists());
+}
+
+#[test]
 fn what_does_not_fit_is_refused_before_anything_is_created() {
     let dir = tempdir().unwrap();
     let piece_len = 16 << 20;

@@ -256,3 +256,91 @@ fn elements(path: &Path) -> impl Iterator<Item = &Path> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const READ: OFlags = OFlags::RDONLY;
+
+    #[test]
+    fn resolving_by_element_agrees_with_the_system_call() {
+        let root = tempfile::tempdir().expect("made");
+        let at = |path: &str| root.path().join(path);
+        fs::create_dir_all(at("a/b")).expect("made");
+        fs::write(at("a/b/file"), "x").expect("written");
+        symlink("a", at("to-dir")).expect("made");
+        symlink("file", at("a/b/to-file")).expect("made");
+        symlink("/etc", at("a/out")).expect("made");
+        let dir = Dir::open(root.path()).expect("opens");
+        let paths = [
+            "a/b/file",
+            "a/b",
+            "to-dir/b/file",
+            "a/b/to-file",
+            "a/out/passwd",
+            "a/x",
+            "a/b/file/y",
+        ];
+        for path in paths.map(Path::new) {
+            let called = dir.resolve(path, READ, Mode::empty());
+            let stepped = dir.resolve_by_element(path, READ, Mode::empty());
+            assert_eq!(called.is_ok(), stepped.is_ok(), "{}", path.display());
+            let refused = |result: Result<OwnedFd, Errno>| {
+                result.err().is_some_and(|errno| is_obstacle(&errno.into()))
+            };
+            assert_eq!(refused(called), refused(stepped), "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_not_opened() {
+        let root = tempfile::tempdir().expect("made");
+        let dir = Dir::open(root.path()).expect("opens");
+        fs::create_dir(root.path().join("dir")).expect("made");
+        let fifo = root.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        for name in ["dir", "fifo"] {
+            for access in [
+                Access::Read,
+                Access::Write,
+                Access::Create { executable: false },
+            ] {
+                let error = dir.file(Path::new(name), access).expect_err("refused");
+                assert!(is_obstacle(&error), "{name} {access:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn publishing_never_replaces_anything() {
+        let root = tempfile::tempdir().expect("made");
+        let dir = Dir::open(root.path()).expect("opens");
+        fs::write(root.path().join("new"), "new").expect("written");
+        fs::write(root.path().join("old"), "old").expect("written");
+        let refused = dir
+            .publish(Path::new("new"), &dir, Path::new("old"))
+            .expect_err("taken");
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(root.path().join("old")).expect("there"), b"old");
+        dir.publish(Path::new("new"), &dir, Path::new("free"))
+            .expect("free");
+    }
+
+    #[test]
+    fn removing_a_tree_stops_at_links() {
+        let root = tempfile::tempdir().expect("made");
+        let outside = tempfile::tempdir().expect("made");
+        fs::write(outside.path().join("precious"), "x").expect("written");
+        fs::create_dir_all(root.path().join("t/sub")).expect("made");
+        symlink(outside.path(), root.path().join("t/sub/link")).expect("made");
+        let dir = Dir::open(root.path()).expect("opens");
+        dir.remove_all(Path::new("t")).expect("removed");
+        assert!(!root.path().join("t").exists());
+        assert!(outside.path().join("precious").exists());
+    }
+}

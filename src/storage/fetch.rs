@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use super::beneath::{Dir, Kind};
 use super::files::{Files, Location, below_top};
 use super::finish::Output;
-use super::journal::{Journal, Past, Subject};
+use super::journal::{Past, Subject};
 use super::ledger::{Home, Ledger};
 use super::spans::Spans;
 use super::{Allocate, FetchOptions, Meter, Opened, StorageError, Store};
@@ -125,7 +125,7 @@ impl<'a> Plan<'a> {
         let bad = checkable.iter().filter(|&&piece| !have.has(piece));
         let bad: BTreeSet<_> = bad.chain(&misfits).collect();
         if bad.is_empty() && checkable.len() as u32 == self.wanted.count() {
-            if part.is_some() {
+            if part.is_some_and(|part| self.check_ours(&part).is_ok()) {
                 // Nobody is at it, and there is nothing left to do for it.
                 let _leftover = self.dir.remove_all(&self.part_name);
             }
@@ -146,6 +146,7 @@ impl<'a> Plan<'a> {
         part: Option<Part>,
     ) -> Result<Opened, StorageError> {
         let part = part.map_or_else(|| self.make_part(), Ok)?;
+        self.check_ours(&part)?;
         let mut files = self.files(self.target()?);
         files.attach(
             self.open_side(&part, files.side_len())?,
@@ -172,14 +173,11 @@ impl<'a> Plan<'a> {
             self.check_space(&self.files(Location::Paths(self.nowhere())))?;
         }
         let part = part.map_or_else(|| self.make_part(), Ok)?;
-        let subject = self.subject();
+        self.check_ours(&part)?;
         let within = self.options.dir.join(&self.part_name);
         let fault = |error| StorageError::of("open", &within, error);
-        let earlier = Journal::read(&part.dir, &subject).map_err(fault)?;
-        match earlier {
-            Past::OtherContent => return Err(StorageError::OtherContent { path: within }),
-            Past::Unknown if !is_fresh => self.prune(&part.dir).map_err(fault)?,
-            Past::Unknown | Past::Known(_) => {}
+        if !is_fresh && matches!(part.earlier, Past::Unknown) {
+            self.prune(&part.dir).map_err(fault)?;
         }
         let mut files = self.files(self.data(&part)?);
         files.attach(
@@ -198,10 +196,10 @@ impl<'a> Plan<'a> {
         let home = Home {
             dir: part.dir.subdir(Path::new(".")).map_err(fault)?,
             path: within.clone(),
-            subject,
+            subject: self.subject(),
         };
-        let (trusted, suspects) = match earlier {
-            Past::Known(record) if !self.options.recheck => self.judge(&record, &files),
+        let (trusted, suspects) = match &part.earlier {
+            Past::Known(record) if !self.options.recheck => self.judge(record, &files),
             _ if is_fresh => (
                 Bitfield::empty(self.wanted.len()),
                 self.blank_pieces(&files),
@@ -210,12 +208,20 @@ impl<'a> Plan<'a> {
         };
         let site = self.site(part)?;
         let store = self.store(files, Output::Part(site));
-        store.ledger().resume(home, &trusted, &suspects);
+        store.ledger().resume(home, &trusted);
         store.recheck(&suspects, self.options.threads, self.meter);
         self.check_cancelled()?;
         store.open_journal()?;
         let have = store.ledger().have().clone();
         Ok(self.opened(store, have, false))
+    }
+
+    fn check_ours(&self, part: &Part) -> Result<(), StorageError> {
+        if matches!(part.earlier, Past::OtherContent) {
+            let path = self.options.dir.join(&self.part_name);
+            return Err(StorageError::OtherContent { path });
+        }
+        Ok(())
     }
 
     fn check_space(&self, files: &Files) -> Result<(), StorageError> {
@@ -306,3 +312,6 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,10 +125,9 @@ impl Site {
             },
             _ => StorageError::of("rename", &self.path(), error),
         })?;
-        let synced = self.dir.sync();
-        synced.map_err(|error| StorageError::of("sync", &self.dir_path, error))?;
         files.relocate(self.published(meta)?);
-        Ok(())
+        let synced = self.dir.sync();
+        synced.map_err(|error| StorageError::of("sync", &self.dir_path, error))
     }
 
     fn published(&self, meta: &Arc<Metainfo>) -> Result<Location, StorageError> {

@@ -61,12 +61,9 @@ impl Ledger {
     }
 
     /// Takes over what a journal vouches for, and from now on keeps it at `home`.
-    pub(super) fn resume(&mut self, home: Home, trusted: &Bitfield, suspects: &[PieceIndex]) {
+    pub(super) fn resume(&mut self, home: Home, trusted: &Bitfield) {
         self.have = trusted.clone();
         self.durable = trusted.clone();
-        for &piece in suspects {
-            self.intents.insert(piece);
-        }
         self.home = Some(home);
     }
 
@@ -115,7 +112,14 @@ impl Ledger {
             Some(journal) if !journal.is_bloated() => journal.vouch(pieces, stamps).map(Some),
             _ => self.rewrite(files).map(|()| None),
         };
-        noted.map_err(|error| self.fault(error))
+        noted.map_err(|error| {
+            for &piece in pieces {
+                self.durable.remove(piece);
+                self.intents.insert(piece);
+                self.unsynced.insert(piece);
+            }
+            self.fault(error)
+        })
     }
 
     /// These pieces are not there any more, or may not be what they were.

@@ -146,3 +146,7 @@ pub(super) fn piece_range(layout: &Layout, piece: PieceIndex) -> Range<u64> {
     let start = layout.piece_offset(piece);
     start..start + u64::from(layout.piece_len(piece))
 }
+
+#[cfg(test)]
+#[path = "spans_tests.rs"]
+mod tests;

@@ -21,7 +21,7 @@ impl Plan<'_> {
             announced.extend(files.files_of(piece_range(self.meta.layout(), piece)));
         }
         let mut fitting = BTreeSet::new();
-        for (&file, &stamp) in &record.stamps {
+        for (&file, &stamp) in record.stamps.range(..=files.side_number()) {
             let Some(on_disk) = files.stamp_on_disk(file) else {
                 continue;
             };

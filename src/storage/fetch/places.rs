@@ -12,6 +12,7 @@ use crate::metainfo::Metainfo;
 use crate::storage::beneath::{Access, Dir, Kind};
 use crate::storage::files::{Location, below_top};
 use crate::storage::finish::{DATA, Site};
+use crate::storage::journal::{Journal, Past};
 use crate::storage::lock::Lock;
 use crate::storage::{FetchOptions, StorageError};
 
@@ -25,6 +26,8 @@ const NAME_MAX: usize = 255;
 pub(super) struct Part {
     pub(super) dir: Dir,
     pub(super) lock: Lock,
+    /// What an earlier run left in it.
+    pub(super) earlier: Past,
 }
 
 impl Plan<'_> {
@@ -101,7 +104,9 @@ impl Plan<'_> {
         let path = self.options.dir.join(&self.part_name);
         let dir = opened.map_err(|error| StorageError::of("open", &path, error))?;
         let lock = Lock::take(&dir, &self.path())?;
-        Ok(Part { dir, lock })
+        let earlier = Journal::read(&dir, &self.subject());
+        let earlier = earlier.map_err(|error| StorageError::of("read", &path, error))?;
+        Ok(Part { dir, lock, earlier })
     }
 
     pub(super) fn site(&self, part: Part) -> Result<Site, StorageError> {

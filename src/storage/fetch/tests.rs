@@ -1,0 +1,66 @@
+//! What a journal may claim, and what names may be.
+
+use super::*;
+use crate::ids::PieceHash;
+use crate::metainfo::build::{Builder, NewFile};
+use crate::storage::journal::{Journal, Snapshot};
+use crate::storage::stamp::Stamp;
+
+fn meta() -> Arc<Metainfo> {
+    let file = NewFile {
+        path: Vec::new(),
+        len: 50_000,
+        executable: false,
+    };
+    let mut builder = Builder::new("bare", vec![file]);
+    builder.piece_len = 16 << 10;
+    let hashes = vec![PieceHash::new([7; 20]); 4];
+    Arc::new(builder.build(&hashes).expect("valid"))
+}
+
+#[test]
+fn a_journal_that_claims_the_impossible_is_not_believed() {
+    let dir = tempfile::tempdir().expect("made");
+    let options = FetchOptions {
+        dir: dir.path().to_path_buf(),
+        name: None,
+        selected: None,
+        allocate: Allocate::Sparse,
+        repair: false,
+        recheck: false,
+        threads: 1,
+    };
+    let meter = Meter::new();
+    let plan = Plan::new(meta(), &options, &meter).expect("opens");
+    let part = plan.make_part().expect("made");
+    let stamp = Stamp {
+        len: 50_000,
+        mtime: 0,
+        ctime: 0,
+        inode: 0,
+    };
+    let all = Bitfield::full(4);
+    let snapshot = Snapshot {
+        durable: &all,
+        intents: &all,
+        stamps: &[(0, stamp), (1, stamp), (2, stamp), (999_999, stamp)],
+    };
+    Journal::create(&part.dir, &plan.subject(), &snapshot).expect("written");
+    drop(part);
+    let opened = Store::fetch(meta(), &options, &meter).expect("opens");
+    assert!(opened.have.is_empty());
+}
+
+#[test]
+fn the_name_of_the_unfinished_download_always_fits() {
+    assert_eq!(part_name(Path::new("a")), Path::new(".a.swarm-part"));
+    let names: Vec<PathBuf> = ["é", "x"]
+        .map(|letter| letter.repeat(255 / letter.len()).into())
+        .into();
+    for name in names {
+        let part = part_name(&name);
+        assert!(part.as_os_str().len() <= 255, "{}", part.display());
+        let other = name.to_string_lossy().replace('x', "y").replace('é', "è");
+        assert_ne!(part_name(Path::new(&other)), part);
+    }
+}
