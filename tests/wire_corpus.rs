@@ -8,10 +8,9 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value as Json;
 
-use swarm::ids::InfoHash;
 use swarm::tracker::compact::Family;
 use swarm::tracker::{TrackerUrl, http, udp};
-use swarm::wire::{DecodeError, Decoder, ExtendedHandshake, Message, allowed_fast};
+use swarm::wire::{DecodeError, Decoder, ExtendedHandshake, Message};
 
 /// What the seeds' content has, as far as they go.
 const PIECE_COUNT: u32 = 1_000;
@@ -195,23 +194,4 @@ fn every_tracker_vector_gets_the_verdict_of_its_origin() {
         judged += 1;
     }
     assert!(judged >= 30, "only {judged} judged");
-}
-
-#[test]
-fn the_allowed_fast_vectors_hold() {
-    let Some(path) = corpus("vectors/bep.json") else {
-        return;
-    };
-    let text = std::fs::read_to_string(path).expect("readable");
-    let vectors: Json = serde_json::from_str(&text).expect("JSON");
-    for vector in vectors["bep06_allowed_fast"].as_array().expect("a list") {
-        let field = |name: &str| vector[name].as_str().expect("a string");
-        let number = |value: &Json| u32::try_from(value.as_u64().expect("a number"));
-        let info_hash: InfoHash = field("infohash").parse().expect("an info-hash");
-        let ip = field("ip").parse().expect("an address");
-        let pieces = number(&vector["pieces"]).expect("fits");
-        let set = vector["set"].as_array().expect("a list");
-        let want: Vec<u32> = set.iter().map(|n| number(n).expect("fits")).collect();
-        assert_eq!(allowed_fast(ip, info_hash, pieces, want.len()), want);
-    }
 }

@@ -4,10 +4,8 @@
 
 pub mod codec;
 pub mod extended;
-pub mod fast;
 pub mod message;
 
 pub use codec::{DecodeError, Decoder, HANDSHAKE_LEN};
 pub use extended::ExtendedHandshake;
-pub use fast::allowed_fast;
 pub use message::{BlockRequest, Handshake, Message, Reserved};
