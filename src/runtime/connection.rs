@@ -329,3 +329,6 @@ fn closed_by(error: &io::Error) -> CloseReason {
         _ => CloseReason::Io(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

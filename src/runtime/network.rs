@@ -56,7 +56,7 @@ impl Network {
             pool,
             events,
             notices,
-            store: _,
+            store,
             meta: _,
         } = self.context;
         let hub = Rc::new(Hub {
@@ -72,7 +72,7 @@ impl Network {
                 self.content.layout,
                 self.content.padding.clone(),
                 pool.clone(),
-                std::env::temp_dir(),
+                store.scratch_dir().unwrap_or_else(std::env::temp_dir),
             )),
             staging: RefCell::new(BytesMut::new()),
             links: RefCell::default(),

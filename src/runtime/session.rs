@@ -170,7 +170,10 @@ impl Session {
 
     /// Waits for the next notice, for `timeout` at most.
     pub fn next_notice(&mut self, timeout: Duration) -> NextNotice {
-        self.notices.next(timeout)
+        match self.notices.next(timeout) {
+            NextNotice::TimedOut if self.has_ended() => NextNotice::Ended,
+            next => next,
+        }
     }
 
     /// How many notices were lost because nobody read them.
@@ -200,6 +203,11 @@ impl Session {
     /// If what was stored last could not be made durable.
     pub fn stop(mut self) -> Result<(), SessionError> {
         self.end()
+    }
+
+    fn has_ended(&self) -> bool {
+        let network = self.running.as_ref().map(|running| &running.network);
+        network.is_none_or(JoinHandle::is_finished)
     }
 
     fn end(&mut self) -> Result<(), SessionError> {

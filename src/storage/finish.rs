@@ -49,6 +49,14 @@ pub(super) struct Site {
 }
 
 impl Output {
+    /// Where the unfinished download keeps what is its own.
+    pub(super) fn scratch_dir(&self) -> Option<PathBuf> {
+        match self {
+            Self::Complete(_) => None,
+            Self::Part(site) | Self::InPlace(site) => Some(site.dir_path.join(&site.part_name)),
+        }
+    }
+
     /// Gives the content its real name and says what that is.
     pub(super) fn publish(
         &mut self,

@@ -205,6 +205,12 @@ impl Store {
         }
     }
 
+    /// A directory on the file system that is written to, for files that have no name; `None` when
+    /// everything is there.
+    pub fn scratch_dir(&self) -> Option<PathBuf> {
+        self.output().scratch_dir()
+    }
+
     /// The caller holds the output, so that there is one at a time.
     fn make_durable(&self) -> Result<(), StorageError> {
         let batch = self.ledger().unsynced(self.meta.layout());
