@@ -195,9 +195,13 @@ impl Worker {
                 },
                 recv(read) -> job => match job {
                     Ok(job) => self.read(job),
-                    Err(_) => return,
+                    Err(_) => break,
                 },
             }
+        }
+        // The session ends: nobody reads any more, but finished pieces are kept.
+        while let Ok(job) = verify.recv() {
+            self.verify(job, verify);
         }
     }
 

@@ -62,10 +62,10 @@ impl Rig {
     /// A seed's connection, whose handshakes are done.
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let content: Vec<u8> = (0..PIECES * PIECE_LEN).map(|i| (i % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..PIECES * PIECE_LEN).map(|i| (i % 251) as u8).collect();
         std::fs::create_dir(dir.path().join("content")).unwrap();
-        std::fs::write(dir.path().join("content/file"), &content).unwrap();
-        let meta = Arc::new(metainfo(&content));
+        std::fs::write(dir.path().join("content/file"), &bytes).unwrap();
+        let meta = Arc::new(metainfo(&bytes));
         let store = Store::seed(Arc::clone(&meta), &dir.path().join("content")).unwrap();
         let layout = *meta.layout();
         store.recheck(&layout.pieces().collect::<Vec<_>>(), 1, &Meter::new());
@@ -112,7 +112,7 @@ impl Rig {
             hub,
             events,
             peer,
-            content,
+            content: bytes,
             dir,
             _threads: threads,
         };
@@ -157,9 +157,9 @@ fn what_comes_in_one_read_is_one_event() {
         let mut rig = Rig::new().await;
         let mut bytes = BytesMut::new();
         let messages = [Message::HaveNone, Message::Interested, Message::Have(3)];
-        messages
-            .iter()
-            .for_each(|message| message.encode(&mut bytes));
+        for message in &messages {
+            message.encode(&mut bytes);
+        }
         rig.peer.write_all(&bytes).await.unwrap();
         let Event::Received { messages: got, .. } = rig.event().await else {
             panic!("not what was sent");
