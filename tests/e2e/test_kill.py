@@ -11,7 +11,7 @@ from harness.content import KIB, MIB, assert_same, fill
 from harness.process import Process, Processes
 from harness.report import REPORT
 
-SIZE = 96 * MIB
+SIZE = 192 * MIB
 KILLS = 20
 # Pieces that may be on their way when a fetcher dies.
 IN_FLIGHT = 16
@@ -32,7 +32,7 @@ def test_twenty_kills_cost_no_verified_piece(tmp_path: Path, processes: Processe
     words = ["--peer", ours.address(seed), "--json-pieces", "--no-seed"]
     chance, runs = random.Random(20), []
     for _ in range(KILLS):
-        run = ours.fetch(processes, manifest, tmp_path / "out", *words, "--download-limit", "12M")
+        run = ours.fetch(processes, manifest, tmp_path / "out", *words, "--download-limit", "4M")
         runs.append(run)
         time.sleep(chance.uniform(0.02, 0.6))
         assert run.code is None, f"ended before it was killed\n{run.tail()}"
@@ -46,7 +46,7 @@ def test_twenty_kills_cost_no_verified_piece(tmp_path: Path, processes: Processe
     twice = len(pieces) - len(set(pieces))
     sent = seed.events("end")[0]["sent"]
     REPORT.row(
-        "96 MiB fetch, killed 20 times",
+        "192 MiB fetch, killed 20 times",
         ["pieces", "stored before the last run", "stored twice", "sent beyond one copy, MiB"],
         SIZE // piece_len,
         len(pieces) - len(stored(runs[-1])),

@@ -131,7 +131,6 @@ class Transmission:
         config = job.folder.parent / f"{job.folder.name}.transmission"
         config.mkdir(parents=True)
         (config / "settings.json").write_text(json.dumps(self.settings))
-        job.folder.mkdir(parents=True, exist_ok=True)
         argv = ["transmission-cli", *role, "--config-dir", config]
         argv += ["--port", str(PORT), "--download-dir", job.folder, "--finish", "/bin/true"]
         options = {"namespace": job.host.namespace, "env": {"HOME": str(config)}}

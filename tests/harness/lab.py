@@ -35,6 +35,7 @@ class Lab:
         """Work for a new host: with a folder of its own, or the folder of the original."""
         host = self.network.host()
         folder = case.content.parent if seed else self.work / host.address
+        folder.mkdir(exist_ok=True)
         return Job(host, case.bare_manifest if bare else case.manifest, folder)
 
     def await_seed(self, job: Job) -> None:
