@@ -77,7 +77,7 @@ impl Torrent {
                 let count = self.content.layout.piece_count();
                 let have = Bitfield::from_bytes(&bytes, count)
                     .map_err(|_| Violation("a bitfield of the wrong length or with spare bits"))?;
-                self.peer_opens(key, have, now)?;
+                self.peer_lists(key, have, now)?;
             }
             Message::HaveAll => {
                 self.fast_only(key)?;
@@ -179,13 +179,27 @@ impl Torrent {
         Ok(())
     }
 
-    /// `Bitfield`, `HaveAll` or `HaveNone`: only as the first word about pieces.
+    /// `Bitfield`: BEP 3 has it as the first word about pieces only, but aria2 also sends one where
+    /// it would be shorter than the `have` messages that are due.
+    fn peer_lists(&mut self, key: PeerKey, have: Bitfield, now: Time) -> Result<(), Violation> {
+        let Some(peer) = self.peers.find(key) else {
+            return Ok(());
+        };
+        if peer.opening != Opening::Over {
+            return self.peer_opens(key, have, now);
+        }
+        let news: Vec<u32> = have.iter_difference(&peer.have).collect();
+        news.into_iter()
+            .try_for_each(|index| self.peer_has(key, index, now))
+    }
+
+    /// `Bitfield`, `HaveAll` or `HaveNone` as the first word about pieces.
     fn peer_opens(&mut self, key: PeerKey, have: Bitfield, now: Time) -> Result<(), Violation> {
         let Some(peer) = self.peers.find_mut(key) else {
             return Ok(());
         };
         if peer.opening == Opening::Over {
-            return Err(Violation("a second or late bitfield"));
+            return Err(Violation("a second or late word on all pieces"));
         }
         peer.opening = Opening::Over;
         let missing = have.iter_difference(&self.have);

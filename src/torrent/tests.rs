@@ -5,6 +5,8 @@ mod harness;
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::event::{CloseReason, Command, DiskFault, Notice, Placed, Received, VerifyOutcome};
 use super::progress::WaitReason;
 use super::{Action, Event};
@@ -62,6 +64,20 @@ fn an_unchoked_peer_is_asked_in_one_batch() {
         .filter(|action| matches!(action, Action::Request { .. }));
     assert_eq!(batches.count(), 1);
     assert_eq!(Bench::requested(&actions).len(), 16);
+}
+
+#[test]
+fn a_bitfield_in_mid_stream_counts_as_haves() {
+    let mut bench = Bench::leech(8);
+    let (peer, _) = bench.connect(1);
+    bench.says(peer, Message::HaveNone);
+    let actions = bench.says(peer, Message::Bitfield(Bytes::from_static(&[0x80])));
+    assert_eq!(sent(&actions), [&Message::Interested]);
+    bench.says(peer, Message::Bitfield(Bytes::from_static(&[0xff])));
+    bench.says(peer, Message::Unchoke);
+    assert!(!bench.asked_of(peer).is_empty());
+    let actions = bench.says(peer, Message::HaveNone);
+    assert_eq!(disconnects(&actions).len(), 1);
 }
 
 #[test]
@@ -237,8 +253,8 @@ fn a_flood_of_requests_while_choked_ends_the_connection() {
 fn illegal_acts_end_the_connection() {
     let illegal = [
         Message::Have(4),
-        Message::Bitfield(bytes::Bytes::from_static(&[0xff, 0xff])),
-        Message::Bitfield(bytes::Bytes::from_static(&[0xff])),
+        Message::Bitfield(Bytes::from_static(&[0xff, 0xff])),
+        Message::Bitfield(Bytes::from_static(&[0xff])),
         Message::Request(BlockRequest {
             index: 0,
             begin: u32::MAX,
