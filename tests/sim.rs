@@ -72,6 +72,25 @@ fn a_swarm_of_nine_finishes_near_the_bound() {
 }
 
 #[test]
+fn fifteen_leeches_reach_nine_tenths_of_the_bound() {
+    let rate = 10 * MIB;
+    let mut hosts = vec![Host::seed(rate)];
+    hosts.resize(16, Host::leech(rate));
+    let mut scenario = scenario(hosts, 100 * MIB, 1);
+    scenario.layout = Layout::new(100 * MIB, 128 * 1024).expect("valid");
+    scenario.latency = Duration::from_millis(1);
+    scenario.checked = false;
+    let report = Simulation::new(scenario).run();
+    assert!(
+        seconds(&report) < 10.0 / 0.9,
+        "{} s for 10 s",
+        seconds(&report)
+    );
+    let wasted: u64 = report.wasted.iter().sum();
+    assert!(wasted < 15 * 100 * MIB / 100, "{wasted} bytes wasted");
+}
+
+#[test]
 fn the_rest_finish_when_the_seed_dies_after_one_copy() {
     let mut scenario = swarm(6, 8 * MIB, 3);
     scenario.hosts[0].dies = Some(Time::from_start(Duration::from_secs(12)));

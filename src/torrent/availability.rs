@@ -78,16 +78,16 @@ impl Availability {
             return;
         }
         self.pickable.insert(piece);
-        let bucket = self.counts[piece.as_usize()] as usize;
-        if self.buckets.len() <= bucket {
-            self.buckets.resize(bucket + 1, Vec::new());
+        let count = self.counts[piece.as_usize()] as usize;
+        if self.buckets.len() <= count {
+            self.buckets.resize(count + 1, Vec::new());
         }
-        let list = &mut self.buckets[bucket];
-        let spot = rng.random_range(0..=list.len());
-        list.push(piece);
-        let last = list.len() - 1;
-        list.swap(spot, last);
-        self.places[list[last].as_usize()] = last as u32;
+        let bucket = &mut self.buckets[count];
+        let spot = rng.random_range(0..=bucket.len());
+        bucket.push(piece);
+        let last = bucket.len() - 1;
+        bucket.swap(spot, last);
+        self.places[bucket[last].as_usize()] = last as u32;
         self.places[piece.as_usize()] = spot as u32;
     }
 

@@ -340,6 +340,10 @@ impl Torrent {
         peer.first_block.get_or_insert(now);
         peer.owes_since = now;
         peer.snubbing = false;
+        if let Some(asked) = peer.probe.take() {
+            let latency = now.since(asked);
+            peer.latency = Some(peer.latency.map_or(latency, |least| least.min(latency)));
+        }
         let (addr, is_seed) = (peer.addr, peer.is_seed());
         self.totals.received += len;
         self.totals.received_from_seeds += if is_seed { len } else { 0 };

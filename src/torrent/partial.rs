@@ -29,6 +29,8 @@ pub(super) struct PartialPiece {
     /// Blocks that are not here.
     missing: u32,
     contributors: Vec<Contributor>,
+    /// For whom the piece was opened.
+    opener: PeerKey,
     /// The only peer that may be asked, after this piece arrived corrupt once.
     solo: Option<PeerKey>,
 }
@@ -96,11 +98,24 @@ impl PartialPieces {
         }
     }
 
-    /// Opens a piece. Blocks that are nothing but padding count as received.
+    /// Opens a piece for a peer that others may help.
     ///
     /// # Panics
     /// If the piece is open already.
-    pub(super) fn open(&mut self, piece: PieceIndex, solo: Option<PeerKey>) {
+    pub(super) fn open(&mut self, piece: PieceIndex, opener: PeerKey) {
+        self.open_as(piece, opener, None);
+    }
+
+    /// Opens a piece that only this peer may be asked for.
+    ///
+    /// # Panics
+    /// If the piece is open already.
+    pub(super) fn open_solo(&mut self, piece: PieceIndex, opener: PeerKey) {
+        self.open_as(piece, opener, Some(opener));
+    }
+
+    /// Blocks that are nothing but padding count as received.
+    fn open_as(&mut self, piece: PieceIndex, opener: PeerKey, solo: Option<PeerKey>) {
         let blocks: Vec<BlockState> = self
             .layout
             .blocks(piece)
@@ -115,15 +130,16 @@ impl PartialPieces {
         if missing > 0 {
             self.askable.insert((sequence, piece));
         }
-        let opened = PartialPiece {
+        let partial = PartialPiece {
             sequence,
             blocks,
             unasked: missing,
             missing,
             contributors: Vec::new(),
+            opener,
             solo,
         };
-        let earlier = self.pieces.insert(piece, opened);
+        let earlier = self.pieces.insert(piece, partial);
         assert!(earlier.is_none(), "a piece is opened once");
     }
 
@@ -134,31 +150,30 @@ impl PartialPieces {
             .all(|block| self.is_padding(block))
     }
 
-    /// Takes up to `want` unasked blocks of pieces that `may_ask` accepts, oldest piece first, and
-    /// notes `peer` as their holder.
+    /// Fills `out` up to `want` unasked blocks of pieces that `may_ask` (given the piece and for whom
+    /// it was opened) accepts, oldest piece first, and notes `peer` as their holder.
     pub(super) fn ask(
         &mut self,
         peer: PeerKey,
         want: usize,
-        may_ask: impl Fn(PieceIndex) -> bool,
+        may_ask: impl Fn(PieceIndex, PeerKey) -> bool,
         out: &mut Vec<Block>,
     ) {
         let mut exhausted = Vec::new();
-        let target = out.len() + want;
         for &(sequence, piece) in &self.askable {
-            if out.len() >= target {
+            if out.len() >= want {
                 break;
             }
             let partial = self
                 .pieces
                 .get_mut(&piece)
                 .expect("askable pieces are open");
-            if !may_ask(piece) || partial.solo.is_some_and(|solo| solo != peer) {
+            if !may_ask(piece, partial.opener) || partial.solo.is_some_and(|solo| solo != peer) {
                 continue;
             }
             for block in self.layout.blocks(piece) {
                 let state = &mut partial.blocks[number(block)];
-                if out.len() < target && state.is_unasked() {
+                if out.len() < want && state.is_unasked() {
                     state.holders[0] = Some(peer);
                     partial.unasked -= 1;
                     out.push(block);

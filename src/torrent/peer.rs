@@ -18,12 +18,14 @@ use crate::layout::{BLOCK_LEN, Block};
 use crate::time::Time;
 use crate::wire::{Handshake, Reserved};
 
-/// How much time's worth of blocks is kept asked for. Chosen: covers any round trip below half a
-/// second, and is little enough that a slow peer reserves little.
-const WINDOW_TIME: Duration = Duration::from_millis(500);
+/// Time's worth of blocks that is kept asked for beyond two round trips: hides the turns that an
+/// uploader takes between peers. More would only reserve blocks that others could send sooner.
+const WINDOW_SLACK: Duration = Duration::from_millis(60);
+/// The longest time's worth, however long a round trip seems.
+const WINDOW_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Blocks asked for beyond that, so that a rate measured low can rise.
-const WINDOW_SPARE: u64 = 8;
+const WINDOW_SPARE: u64 = 4;
 
 /// How long after its first block a peer's window grows with every block, as TCP's does.
 const SLOW_START: Duration = Duration::from_secs(1);
@@ -84,6 +86,10 @@ pub(super) struct Peer {
     pub(super) reqq: u32,
     /// Since when it owes us something without sending any.
     pub(super) owes_since: Time,
+    /// When an idle connection was asked for its next block: measures `latency`.
+    pub(super) probe: Option<Time>,
+    /// The shortest time from a request on an idle connection to its block.
+    pub(super) latency: Option<Duration>,
     /// It owed us for too long; one block at a time until it sends again.
     pub(super) snubbing: bool,
     /// What it asked for, oldest first.
@@ -141,6 +147,8 @@ impl Peer {
             window: 0,
             reqq: u32::MAX,
             owes_since: now,
+            probe: None,
+            latency: None,
             snubbing: false,
             wants: VecDeque::new(),
             serving: 0,
@@ -174,7 +182,9 @@ impl Peer {
     /// Adapts the window to the blocks that just came.
     pub(super) fn adapt_window(&mut self, blocks: u32, config: &TorrentConfig, now: Time) {
         let per_second = self.down.per_second(now);
-        let in_time = per_second * WINDOW_TIME.as_millis() as u64 / 1_000 / u64::from(BLOCK_LEN);
+        let time =
+            (self.latency.unwrap_or(WINDOW_TIME_MAX) * 2 + WINDOW_SLACK).min(WINDOW_TIME_MAX);
+        let in_time = per_second * time.as_millis() as u64 / 1_000 / u64::from(BLOCK_LEN);
         let target = u32::try_from(in_time + WINDOW_SPARE).unwrap_or(u32::MAX);
         let is_starting = self
             .first_block
@@ -194,11 +204,11 @@ impl Peer {
         nanos.checked_div(per_second).map(Duration::from_nanos)
     }
 
-    /// Payload bytes that may wait in its socket: what it takes in a fifth of a second, so that a
+    /// Payload bytes that may wait in its socket: what it takes in a tenth of a second, so that a
     /// cancel still finds most of a slow peer's queue here.
     pub(super) fn serve_credit(&self, config: &TorrentConfig, now: Time) -> u32 {
-        let fifth = u32::try_from(self.up.per_second(now) / 5).unwrap_or(u32::MAX);
-        fifth.clamp(config.serve_bytes_min, config.serve_bytes_max)
+        let tenth = u32::try_from(self.up.per_second(now) / 10).unwrap_or(u32::MAX);
+        tenth.clamp(config.serve_bytes_min, config.serve_bytes_max)
     }
 
     /// Takes a block off the list of what it was asked; `false` if it was not on it.

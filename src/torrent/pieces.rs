@@ -3,7 +3,7 @@
 use rand::RngExt;
 
 use super::Torrent;
-use super::event::{Action, DiskFault, Notice, VerifyOutcome};
+use super::event::{Action, DiskFault, Notice, PeerKey, VerifyOutcome};
 use super::partial::Contributor;
 use crate::bitfield::{Bitfield, Change};
 use crate::layout::PieceIndex;
@@ -84,7 +84,7 @@ impl Torrent {
         {
             if self.partial.is_all_padding(piece) {
                 self.availability.leave(piece);
-                self.partial.open(piece, None);
+                self.partial.open(piece, PeerKey(0));
                 self.partial.start_verifying(piece);
                 self.actions.push_back(Action::Verify { piece });
             }

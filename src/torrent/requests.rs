@@ -13,7 +13,13 @@ use crate::time::Time;
 const RANDOM_PIECES: u32 = 1;
 /// A peer with fewer blocks outstanding than this may take over late ones. Chosen: one is on the
 /// way while the next is asked for.
-const LATE_DEPTH: usize = 2;
+const IDLE_DEPTH: usize = 2;
+/// Blocks at the head of a queue that may be on their way, so that a cancel comes too late.
+const SENT_DEPTH: usize = 6;
+/// Blocks moved to an idle peer at a time, at most.
+const MOVE_MAX: usize = 16;
+/// Blocks asked for twice at a time in the endgame, at most.
+const TWICE_MAX: usize = 2;
 /// A block is late if its holder needs this many times as long as the peer that could be asked.
 const LATE_FACTOR: u32 = 2;
 /// ... and at least this much longer: below it a duplicate costs more than it saves.
@@ -79,10 +85,10 @@ impl Torrent {
         }
         let room = peer.room();
         self.availability.leave(piece);
-        self.partial.open(piece, Some(key));
+        self.partial.open_solo(piece, key);
         let mut blocks = Vec::new();
         self.partial
-            .ask(key, room, |candidate| candidate == piece, &mut blocks);
+            .ask(key, room, |candidate, _| candidate == piece, &mut blocks);
         self.ask(key, blocks, now);
     }
 
@@ -112,6 +118,7 @@ impl Torrent {
         }
         if peer.asked.is_empty() {
             peer.owes_since = now;
+            peer.probe = Some(now);
         }
         peer.asked.extend(&blocks);
         peer.spoke = now;
@@ -121,47 +128,83 @@ impl Torrent {
             .push_back(Action::Request { peer: key, blocks });
     }
 
-    /// Picks up to `want` blocks: of open pieces, then of pieces opened for it.
+    /// Picks up to `want` blocks: of pieces that were opened for this peer; of open pieces that are
+    /// as rare as any other; of new pieces, rarest first; then of any open piece. So a seed goes on
+    /// giving out what nobody else has, and others finish what several have.
     fn pick(&mut self, key: PeerKey, want: usize, blocks: &mut Vec<Block>) {
         let Some(peer) = self.peers.find(key) else {
             return;
         };
-        let allowed = |piece: PieceIndex| {
+        let may_ask = |piece: PieceIndex| {
             peer.have.has(piece) && (!peer.peer_choking || peer.allowed_fast.contains(&piece.get()))
         };
-        self.partial.ask(key, want, allowed, blocks);
-        while blocks.len() < want && self.partial.count() < self.config.open_pieces_max {
-            let picked = if peer.peer_choking {
-                let mut allowed = peer.allowed_fast.iter();
-                allowed.find_map(|&index| {
-                    let piece = self.content.layout.piece(index)?;
-                    (peer.have.has(piece) && self.availability.pickable().has(piece))
-                        .then_some(piece)
-                })
-            } else if self.have.count() < RANDOM_PIECES {
-                self.availability.any(&peer.have, &mut self.rng)
-            } else {
-                self.availability.rarest(&peer.have)
-            };
-            let Some(piece) = picked else { break };
-            self.availability.leave(piece);
-            self.partial.open(piece, None);
-            let left = want - blocks.len();
-            self.partial
-                .ask(key, left, |candidate| candidate == piece, blocks);
+        let availability = &self.availability;
+        self.partial.ask(
+            key,
+            want,
+            |piece, opener| opener == key && may_ask(piece),
+            blocks,
+        );
+        if blocks.len() < want {
+            let rarest = availability
+                .rarest(&peer.have)
+                .map(|piece| availability.of(piece));
+            let is_rare = |piece| rarest.is_some_and(|rarest| availability.of(piece) <= rarest);
+            self.partial.ask(
+                key,
+                want,
+                |piece, _| is_rare(piece) && may_ask(piece),
+                blocks,
+            );
         }
+        while blocks.len() < want && self.partial.count() < self.config.open_pieces_max {
+            let Some(piece) = self.pick_piece(key) else {
+                break;
+            };
+            self.availability.leave(piece);
+            self.partial.open(piece, key);
+            self.partial
+                .ask(key, want, |candidate, _| candidate == piece, blocks);
+        }
+        let Some(peer) = self.peers.find(key) else {
+            return;
+        };
+        let may_ask = |piece: PieceIndex| {
+            peer.have.has(piece) && (!peer.peer_choking || peer.allowed_fast.contains(&piece.get()))
+        };
+        self.partial
+            .ask(key, want, |piece, _| may_ask(piece), blocks);
+    }
+
+    /// The next piece to open for this peer.
+    fn pick_piece(&mut self, key: PeerKey) -> Option<PieceIndex> {
+        let peer = self.peers.find(key)?;
+        if peer.peer_choking {
+            let mut allowed = peer.allowed_fast.iter();
+            return allowed.find_map(|&index| {
+                let piece = self.content.layout.piece(index)?;
+                let may = peer.have.has(piece) && self.availability.pickable().has(piece);
+                may.then_some(piece)
+            });
+        }
+        if self.have.count() < RANDOM_PIECES {
+            return self.availability.any(&peer.have, &mut self.rng);
+        }
+        self.availability.rarest(&peer.have)
     }
 
     /// Everything this peer has is asked for elsewhere: takes blocks over from the peer that needs
     /// longest, if that is much longer than this one needs. What is deep in the other's queue is
-    /// cancelled there at once; only what may be on its way is asked for twice.
+    /// moved: cancelled there, asked for here. What may be on its way is asked for twice, but only
+    /// in the endgame, when nothing is left to be asked for.
     fn pick_late(&mut self, key: PeerKey, now: Time, blocks: &mut Vec<Block>) {
         let Some(peer) = self.peers.find(key) else {
             return;
         };
-        if peer.asked.len() >= LATE_DEPTH || peer.peer_choking {
+        if peer.asked.len() >= IDLE_DEPTH || peer.peer_choking {
             return;
         }
+        let is_endgame = self.availability.pickable().is_empty();
         let ours = peer.time_for(peer.asked.len() + 1, now).unwrap_or(UNPROVEN);
         let slowest = self
             .peers
@@ -176,19 +219,19 @@ impl Torrent {
         let Some(holder) = self.peers.find(holder_key) else {
             return;
         };
-        let mut moved = Vec::new();
-        for (place, &block) in holder.asked.iter().enumerate().rev() {
-            if blocks.len() >= LATE_DEPTH {
-                break;
-            }
-            if peer.have.has(block.piece()) && self.partial.ask_again(block, key) {
-                blocks.push(block);
-                if place >= LATE_DEPTH {
-                    moved.push(block);
-                }
-            }
+        let room = peer.room().min(MOVE_MAX);
+        let unsent = holder.asked.iter().skip(SENT_DEPTH).rev();
+        let movable = unsent.filter(|block| peer.have.has(block.piece()));
+        blocks.extend(movable.copied().take(room));
+        blocks.retain(|&block| self.partial.ask_again(block, key));
+        if blocks.is_empty() && is_endgame {
+            let sent = holder.asked.iter().take(SENT_DEPTH).rev();
+            let theirs = sent.filter(|block| peer.have.has(block.piece()));
+            blocks.extend(theirs.copied().take(TWICE_MAX));
+            blocks.retain(|&block| self.partial.ask_again(block, key));
+            return;
         }
-        self.take_back(holder_key, moved, now);
+        self.take_back(holder_key, blocks.clone(), now);
     }
 
     /// Cancels blocks that somebody else was asked for.

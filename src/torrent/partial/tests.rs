@@ -18,7 +18,7 @@ fn partial() -> (Layout, PartialPieces) {
 
 fn ask(partial: &mut PartialPieces, peer: PeerKey, want: usize) -> Vec<Block> {
     let mut out = Vec::new();
-    partial.ask(peer, want, |_| true, &mut out);
+    partial.ask(peer, want, |_, _| true, &mut out);
     partial.check();
     out
 }
@@ -26,8 +26,8 @@ fn ask(partial: &mut PartialPieces, peer: PeerKey, want: usize) -> Vec<Block> {
 #[test]
 fn older_pieces_are_asked_for_first_and_no_block_twice() {
     let (layout, mut partial) = partial();
-    partial.open(layout.piece(2).expect("exists"), None);
-    partial.open(layout.piece(0).expect("exists"), None);
+    partial.open(layout.piece(2).expect("exists"), ALICE);
+    partial.open(layout.piece(0).expect("exists"), ALICE);
     let first = ask(&mut partial, ALICE, 3);
     assert!(first.iter().all(|block| block.piece().get() == 2));
     let second = ask(&mut partial, BOB, 9);
@@ -44,7 +44,7 @@ fn older_pieces_are_asked_for_first_and_no_block_twice() {
 #[test]
 fn a_released_block_can_be_asked_of_another() {
     let (layout, mut partial) = partial();
-    partial.open(layout.piece(0).expect("exists"), None);
+    partial.open(layout.piece(0).expect("exists"), ALICE);
     let blocks = ask(&mut partial, ALICE, 4);
     partial.release(blocks[1], ALICE);
     partial.release(blocks[1], BOB);
@@ -54,7 +54,7 @@ fn a_released_block_can_be_asked_of_another() {
 #[test]
 fn the_first_copy_counts_and_names_the_rivals() {
     let (layout, mut partial) = partial();
-    partial.open(layout.piece(0).expect("exists"), None);
+    partial.open(layout.piece(0).expect("exists"), ALICE);
     let blocks = ask(&mut partial, ALICE, 4);
     assert!(partial.ask_again(blocks[0], BOB));
     assert!(!partial.ask_again(blocks[0], BOB));
@@ -72,7 +72,7 @@ fn the_first_copy_counts_and_names_the_rivals() {
 fn the_last_block_completes_the_piece_and_names_everyone_who_sent_it() {
     let (layout, mut partial) = partial();
     let piece = layout.piece(0).expect("exists");
-    partial.open(piece, None);
+    partial.open(piece, ALICE);
     let blocks = ask(&mut partial, ALICE, 4);
     for (i, &block) in blocks.iter().enumerate() {
         let from = if i == 0 { BOB } else { ALICE };
@@ -92,7 +92,7 @@ fn the_last_block_completes_the_piece_and_names_everyone_who_sent_it() {
 #[test]
 fn a_solo_piece_is_asked_of_one_peer_until_that_one_fails() {
     let (layout, mut partial) = partial();
-    partial.open(layout.piece(0).expect("exists"), Some(ALICE));
+    partial.open_solo(layout.piece(0).expect("exists"), ALICE);
     assert!(ask(&mut partial, BOB, 4).is_empty());
     let blocks = ask(&mut partial, ALICE, 1);
     assert!(!partial.ask_again(blocks[0], BOB));
@@ -105,7 +105,7 @@ fn padding_is_never_asked_for() {
     let layout = Layout::new(u64::from(BLOCK_LEN) * 4, BLOCK_LEN * 4).expect("valid");
     let padding = std::iter::once(u64::from(BLOCK_LEN) + 5..u64::from(BLOCK_LEN) * 4).collect();
     let mut partial = PartialPieces::new(layout, padding);
-    partial.open(layout.piece(0).expect("exists"), None);
+    partial.open(layout.piece(0).expect("exists"), ALICE);
     let asked: Vec<u32> = ask(&mut partial, ALICE, 9)
         .iter()
         .map(|b| b.begin())
@@ -116,8 +116,8 @@ fn padding_is_never_asked_for() {
 #[test]
 fn a_stranded_piece_is_forgotten_only_when_nobody_was_asked() {
     let (layout, mut partial) = partial();
-    partial.open(layout.piece(0).expect("exists"), None);
-    partial.open(layout.piece(1).expect("exists"), None);
+    partial.open(layout.piece(0).expect("exists"), ALICE);
+    partial.open(layout.piece(1).expect("exists"), ALICE);
     let blocks = ask(&mut partial, ALICE, 4);
     assert_eq!(partial.forget(|_| true), [layout.piece(1).expect("exists")]);
     for block in blocks {
