@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::disk::{ReadDone, ReadJob};
 use super::hub::Hub;
 use super::link::Link;
+use super::outbox::Waiting;
 use super::receive::Receiver;
 use crate::layout::Block;
 use crate::torrent::Event;
@@ -43,6 +44,15 @@ const NOT_SENT_LOW_WATER: u32 = 256 << 10;
 
 /// Bytes taken from a socket at a time (performance.md §6.1: free of runtime overhead from 256 KiB).
 pub(super) const READ_LEN: usize = 256 << 10;
+
+/// The same from a peer that owes us no block. It bounds what a flood of tiny messages makes us
+/// hold: 16 KiB of them come to about 100 KiB in memory. Chosen, untested.
+const IDLE_READ_LEN: usize = 16 << 10;
+
+/// The pause between two writes that carry nothing but `have` messages. At a thousand pieces a
+/// second they would be a thousand tiny writes a second to every peer. Measured: a swarm of nine
+/// at 10 MiB/s each is as fast as without it; with 20 ms it is 5 % slower.
+const HAVE_PAUSE: Duration = Duration::from_millis(4);
 
 /// Blocks read from the disk at a time: 256 KiB, which the pread + send path needs
 /// (performance.md §3).
@@ -173,7 +183,7 @@ impl Inbound<'_> {
             match read {
                 Err(reason) => return reason,
                 // There is more: let the other connections have their turn.
-                Ok(count) if count >= READ_LEN / 2 => tokio::task::yield_now().await,
+                Ok(count) if count >= IDLE_READ_LEN => tokio::task::yield_now().await,
                 Ok(_) => {}
             }
         }
@@ -185,11 +195,17 @@ impl Inbound<'_> {
         socket: &mut ReadHalf<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, CloseReason>> {
+        let len = if self.link.requested.borrow().is_empty() {
+            IDLE_READ_LEN
+        } else {
+            READ_LEN
+        };
         let mut staging = self.hub.staging.borrow_mut();
         staging.clear();
-        staging.reserve(READ_LEN + self.carry.len());
+        staging.reserve(len + self.carry.len());
         staging.extend_from_slice(&self.carry);
-        let read = ready!(pin!(socket.read_buf(&mut *staging)).poll(cx));
+        let mut target = (&mut *staging).limit(len);
+        let read = ready!(pin!(socket.read_buf(&mut target)).poll(cx));
         Poll::Ready(match read {
             Ok(0) => Err(CloseReason::ByPeer),
             Err(error) => Err(closed_by(&error)),
@@ -224,29 +240,39 @@ struct Outbound<'a> {
 impl Outbound<'_> {
     async fn run(&mut self, socket: &mut WriteHalf<'_>) -> CloseReason {
         let (reply, mut done) = mpsc::channel(SERVE_BATCHES);
-        let mut stalled_at = Instant::now() + WRITE_STALL;
+        let mut haves_at = Instant::now();
+        let mut stalled_at = None;
         loop {
             self.submit_reads(&reply).await;
-            let writing = !self.link.outbox.borrow().is_empty();
+            let now = Instant::now();
+            let (must_write, may_write_soon) = match self.link.outbox.borrow().waiting() {
+                Waiting::Nothing => (false, false),
+                Waiting::Haves => (haves_at <= now, now < haves_at),
+                Waiting::More => (true, false),
+            };
+            let stall = if must_write {
+                *stalled_at.get_or_insert(now + WRITE_STALL)
+            } else {
+                now
+            };
             tokio::select! {
                 biased;
                 () = self.link.changed() => {
                     if self.link.is_closed() {
                         return CloseReason::Shutdown;
                     }
-                    if !writing {
-                        stalled_at = Instant::now() + WRITE_STALL;
-                    }
                 }
                 Some(read) = done.recv() => self.take(read).await,
-                written = poll_fn(|cx| self.poll_write(socket, cx)), if writing => {
+                written = poll_fn(|cx| self.poll_write(socket, cx)), if must_write => {
                     if let Err(error) = written {
                         return closed_by(&error);
                     }
-                    stalled_at = Instant::now() + WRITE_STALL;
+                    stalled_at = None;
+                    haves_at = now + HAVE_PAUSE;
                     self.report_sent().await;
                 }
-                () = sleep_until(stalled_at), if writing => {
+                () = sleep_until(haves_at), if may_write_soon => {}
+                () = sleep_until(stall), if must_write => {
                     return CloseReason::TimedOut(WRITE_STALL.as_secs());
                 }
             }

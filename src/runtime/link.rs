@@ -84,6 +84,11 @@ impl Requested {
         self.blocks.drain(..surplus);
     }
 
+    /// Whether nothing is owed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
     /// Takes out the block with these coordinates, if it was asked for.
     pub(super) fn remove(&mut self, wanted: BlockRequest) -> Option<Block> {
         let matches = |block: &Block| {

@@ -27,7 +27,20 @@ pub(super) struct TooSlow;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     control: BytesMut,
+    /// Whether all of `control` is `have` messages.
+    haves: bool,
     frames: VecDeque<Frames>,
+}
+
+/// What waits, in order of urgency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Waiting {
+    /// Nothing.
+    Nothing,
+    /// Only `have` messages, which cost less in one write.
+    Haves,
+    /// Something that somebody waits for.
+    More,
 }
 
 /// Blocks as they go over the wire: header, payload, header, payload…
@@ -93,12 +106,15 @@ impl Frames {
 impl Outbox {
     /// Queues a control message.
     pub(super) fn send(&mut self, message: &Message) -> Result<(), TooSlow> {
+        let is_have = matches!(message, Message::Have(_));
+        self.haves = is_have && (self.haves || self.control.is_empty());
         message.encode(&mut self.control);
         self.check_control()
     }
 
     /// Queues a request for each block.
     pub(super) fn request(&mut self, blocks: &[Block]) -> Result<(), TooSlow> {
+        self.haves = false;
         for &block in blocks {
             Message::Request(on_wire(block)).encode(&mut self.control);
         }
@@ -107,6 +123,7 @@ impl Outbox {
 
     /// Queues a cancel for each block.
     pub(super) fn cancel(&mut self, blocks: &[Block]) -> Result<(), TooSlow> {
+        self.haves = false;
         for &block in blocks {
             Message::Cancel(on_wire(block)).encode(&mut self.control);
         }
@@ -132,9 +149,16 @@ impl Outbox {
         self.frames.len()
     }
 
-    /// Whether nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.control.is_empty() && self.frames.is_empty()
+    /// What waits.
+    pub(super) fn waiting(&self) -> Waiting {
+        if !self.frames.is_empty() {
+            return Waiting::More;
+        }
+        match (self.control.is_empty(), self.haves) {
+            (true, _) => Waiting::Nothing,
+            (false, true) => Waiting::Haves,
+            (false, false) => Waiting::More,
+        }
     }
 
     /// What to write next, in this order; some slices may be empty.
@@ -254,6 +278,22 @@ mod tests {
     }
 
     #[test]
+    fn haves_can_wait_unless_something_else_waits_with_them() {
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.waiting(), Waiting::Nothing);
+        outbox.send(&Message::Have(1)).unwrap();
+        assert_eq!(outbox.waiting(), Waiting::Haves);
+        outbox.send(&Message::Unchoke).unwrap();
+        outbox.send(&Message::Have(2)).unwrap();
+        assert_eq!(outbox.waiting(), Waiting::More);
+        write(&mut outbox, usize::MAX);
+        outbox.send(&Message::Have(3)).unwrap();
+        assert_eq!(outbox.waiting(), Waiting::Haves);
+        outbox.push(frames(&[1], 40));
+        assert_eq!(outbox.waiting(), Waiting::More);
+    }
+
+    #[test]
     fn a_peer_that_does_not_read_is_too_slow() {
         let mut outbox = Outbox::default();
         let mut sent = 0;
@@ -282,7 +322,7 @@ mod tests {
                     done += frames.blocks.len();
                 }
             }
-            while !outbox.is_empty() {
+            while outbox.waiting() != Waiting::Nothing {
                 out.extend(write(&mut outbox, usize::MAX));
                 while let Some(frames) = outbox.pop_done() {
                     done += frames.blocks.len();
