@@ -15,7 +15,7 @@ use bytes::BytesMut;
 use rig::{Content, await_complete, await_notice, config, with_peers};
 use swarm::ids::{InfoHash, PeerId};
 use swarm::runtime::{Session, SessionError};
-use swarm::torrent::event::Notice;
+use swarm::torrent::event::{Command, Notice};
 use swarm::wire::{BlockRequest, HANDSHAKE_LEN, Handshake, Message, Reserved};
 
 fn several_files(piece_len: u32) -> Content {
@@ -83,6 +83,19 @@ fn one_fetcher_copies_one_seed() {
     assert_eq!((progress.bad_pieces, progress.wasted), (0, 0));
     fetcher.stop().unwrap();
     seed.stop().unwrap();
+}
+
+#[test]
+fn a_seed_sees_its_fetcher_complete() {
+    let content = several_files(32 << 10);
+    let dir = tempfile::tempdir().unwrap();
+    let mut seed = content.seed();
+    let mut fetcher = content.fetch(dir.path(), &[seed.port()]);
+    await_complete(&mut fetcher);
+    await_notice(&mut seed, |n| matches!(n, Notice::PeerLost { .. }));
+    seed.command(Command::Stop);
+    await_notice(&mut seed, |n| *n == Notice::Stopped);
+    assert_eq!(seed.progress().completed_seen, 1);
 }
 
 #[test]

@@ -259,6 +259,7 @@ impl Outbound<'_> {
                 biased;
                 () = self.link.changed() => {
                     if self.link.is_closed() {
+                        self.write_last_words(socket);
                         return CloseReason::Shutdown;
                     }
                 }
@@ -319,6 +320,17 @@ impl Outbound<'_> {
         let count = ready!(Pin::new(socket).poll_write_vectored(cx, &outbox.slices()))?;
         outbox.advance(count);
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes what the socket takes at once: the last `have` tells a seed that we are complete.
+    fn write_last_words(&self, socket: &WriteHalf<'_>) {
+        let mut outbox = self.link.outbox.borrow_mut();
+        while !matches!(outbox.waiting(), Waiting::Nothing) {
+            match socket.try_write_vectored(&outbox.slices()) {
+                Ok(count) if count > 0 => outbox.advance(count),
+                _ => return,
+            }
+        }
     }
 
     /// Reports the batches of which the last byte is written.
