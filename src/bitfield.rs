@@ -2,6 +2,11 @@
 //!
 //! Bits past the end are always zero, so counting and comparing whole words is sound.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "bits are counted in u32, and the words hold no more"
+)]
+
 use std::fmt;
 
 use crate::layout::PieceIndex;

@@ -93,9 +93,8 @@ fn parse_hex(text: &str) -> Result<[u8; 20], ParseIdError> {
     let digits: Vec<u8> = text
         .chars()
         .map(|c| {
-            c.to_digit(16)
-                .map(|d| d as u8)
-                .ok_or(ParseIdError::Digit(c))
+            let digit = c.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            digit.ok_or(ParseIdError::Digit(c))
         })
         .collect::<Result<_, _>>()?;
     if digits.len() != 40 {
@@ -112,7 +111,9 @@ mod tests {
 
     #[test]
     fn hex_round_trips() {
-        let id = InfoHash::new(std::array::from_fn(|i| (i * 13) as u8));
+        let id = InfoHash::new(std::array::from_fn(|i| {
+            u8::try_from(i * 13).expect("small")
+        }));
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
     }

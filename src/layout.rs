@@ -60,7 +60,7 @@ impl Block {
 
     /// Which of its piece's 16 KiB blocks this is, or `None` where it does not start on one.
     pub const fn number(self) -> Option<u32> {
-        if self.begin % BLOCK_LEN == 0 {
+        if self.begin.is_multiple_of(BLOCK_LEN) {
             Some(self.begin / BLOCK_LEN)
         } else {
             None
@@ -144,8 +144,8 @@ impl Layout {
         } else {
             (0, 0)
         };
-        // Both are at most piece_count because `end` is at most total_len.
-        (first as u32..last as u32).map(PieceIndex)
+        let number = |n| u32::try_from(n).unwrap_or(self.piece_count);
+        (number(first)..number(last)).map(PieceIndex)
     }
 
     /// How many 16 KiB blocks the piece has, the last one possibly shorter.
