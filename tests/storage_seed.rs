@@ -5,7 +5,7 @@ mod content;
 
 use std::fs;
 
-use content::{Content, FILES, PIECE_LEN};
+use content::{Content, FILES};
 use swarm::storage::{Meter, StorageError, Store};
 use tempfile::tempdir;
 
@@ -75,21 +75,4 @@ fn a_truncated_or_replaced_file_is_noticed() {
     let found = store.recheck(&content.pieces(), 1, &Meter::new());
     assert!(found.is_full());
     content.expect_readable(&store, &found);
-}
-
-#[test]
-fn a_range_within_one_file_can_be_sent_by_the_kernel() {
-    let (dir, content) = (tempdir().unwrap(), Content::tree(&FILES));
-    content.put(dir.path());
-    let store = Store::seed(content.meta.clone(), &dir.path().join("tree")).unwrap();
-    store.recheck(&content.pieces(), 1, &Meter::new());
-    let whole = store
-        .file_range(PIECE_LEN.into(), 100)
-        .unwrap()
-        .expect("inside a.bin");
-    assert_eq!(whole.offset, u64::from(PIECE_LEN));
-    assert!(
-        store.file_range(39_990, 20).unwrap().is_none(),
-        "spans two files"
-    );
 }

@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
+use super::Allocate;
 use super::error::StorageError;
 use super::spans::{Place, Segment, Spans};
 use super::stamp::Stamp;
-use super::{Allocate, FileRange};
 use handles::Handles;
 use location::Purpose;
 
@@ -126,23 +126,6 @@ impl Files {
             }
         }
         Ok(())
-    }
-
-    /// Where a range of the content lies, if that is within one file.
-    pub(super) fn range(&self, offset: u64, len: u64) -> Result<Option<FileRange>, StorageError> {
-        let mut segments = self.spans.segments(offset..offset + len);
-        let (Some(segment), None) = (segments.next(), segments.next()) else {
-            return Ok(None);
-        };
-        let Place::File(file) = segment.place else {
-            return Ok(None);
-        };
-        let handle = self.handle(file, Purpose::Read)?;
-        self.check(file, &handle)?;
-        Ok(Some(FileRange {
-            file: handle,
-            offset: segment.offset,
-        }))
     }
 
     /// Writes `data` from `offset` of the content on; what is padding or kept nowhere is dropped.

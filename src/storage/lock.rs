@@ -19,7 +19,7 @@ const TRIES_MAX: u32 = 10;
 
 /// Held as long as it lives.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held open to stay locked")] File);
+pub(super) struct Lock(File);
 
 impl Lock {
     /// Locks the directory `dir`, in which the output `path` is being made.
@@ -52,6 +52,15 @@ impl Lock {
             path: path.to_path_buf(),
             pid: None,
         })
+    }
+}
+
+impl Drop for Lock {
+    /// A process that is just being started shares our open files until it runs its program:
+    /// closing ours would leave the lock with it.
+    fn drop(&mut self) {
+        // There is nothing to be done about an error; closing the file remains.
+        let _unlocked = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
 }
 

@@ -21,7 +21,6 @@ mod stamp;
 pub mod verify;
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -82,15 +81,6 @@ pub struct Opened {
     pub already_complete: bool,
 }
 
-/// A range of one open file, for handing to the kernel whole.
-#[derive(Clone, Debug)]
-pub struct FileRange {
-    /// The file.
-    pub file: Arc<File>,
-    /// Where the range starts in it.
-    pub offset: u64,
-}
-
 /// The content on the disk.
 #[derive(Debug)]
 pub struct Store {
@@ -110,14 +100,6 @@ impl Store {
     /// [`StorageError::Changed`] if a file is not what it was when its pieces were verified.
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
         self.files.read(offset, buf)
-    }
-
-    /// Where `len` bytes of content from `offset` on lie, if that is in one file.
-    ///
-    /// # Errors
-    /// As [`Store::read_at`].
-    pub fn file_range(&self, offset: u64, len: u64) -> Result<Option<FileRange>, StorageError> {
-        self.files.range(offset, len)
     }
 
     /// Writes a piece whose hash is right.
@@ -148,7 +130,7 @@ impl Store {
     /// Publishes the complete content under its real name and says what that is. Reading goes on.
     ///
     /// # Errors
-    /// [`StorageError::Incomplete`], [`StorageError::Exists`] if somebody took the name meanwhile,
+    /// [`StorageError::Incomplete`], [`StorageError::NameTaken`] if somebody was faster,
     /// [`StorageError::Changed`] if somebody else wrote to a file.
     pub fn finish(&self) -> Result<PathBuf, StorageError> {
         let mut output = self.output();
@@ -231,19 +213,18 @@ impl Store {
     fn vouch_for(&self, batch: Vec<PieceIndex>) -> Result<(), StorageError> {
         let touched = self.files_of(&batch);
         self.files.sync(&touched)?;
-        let (fit, foreign): (BTreeSet<usize>, BTreeSet<usize>) = touched
-            .into_iter()
-            .partition(|&file| self.files.stamp(file).is_some());
-        let stamps = fit
-            .iter()
-            .filter_map(|&file| Some((file, self.files.stamp(file)?)));
-        let stamps: Vec<_> = stamps.collect();
-        let doubtful = foreign.iter().flat_map(|&file| self.pieces_touching(file));
-        let doubtful: BTreeSet<_> = doubtful.collect();
+        let (mut stamps, mut doubtful) = (Vec::new(), BTreeSet::new());
+        for file in touched {
+            match self.files.stamp(file) {
+                Some(stamp) => stamps.push((file, stamp)),
+                None => doubtful.extend(self.pieces_touching(file)),
+            }
+        }
         let mut sound = batch;
         sound.retain(|piece| !doubtful.contains(piece));
+        let doubtful: Vec<_> = doubtful.into_iter().collect();
         let mut ledger = self.ledger();
-        ledger.doubt(&doubtful.into_iter().collect::<Vec<_>>(), &self.files);
+        ledger.doubt(&doubtful, &self.files);
         let journal = ledger.vouch(&sound, &stamps, &self.files)?;
         drop(ledger);
         if let Some(journal) = journal {
