@@ -199,7 +199,7 @@ fn with_env(command: clap::Command) -> clap::Command {
         .short('h')
         .long("help")
         .help("Print help")
-        .help_heading("Options");
+        .help_heading(None::<&str>);
     // The short form for both: one line per option, as long as there is only one sentence to say.
     let command = command
         .disable_help_flag(true)

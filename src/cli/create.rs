@@ -84,10 +84,9 @@ pub(super) fn scanned(
     ] {
         if let Some(first) = left_out.first() {
             let count = show_counted(left_out.len() as u64, what);
-            app.printer.say(&Text::new(format!(
-                " Left out {count}: {} …",
-                shown(first, app.dir)
-            )));
+            let more = if left_out.len() > 1 { " …" } else { "" };
+            let line = format!(" Left out {count}: {}{more}", shown(first, app.dir));
+            app.printer.say(&Text::new(line));
         }
     }
     Ok(list)

@@ -105,6 +105,9 @@ pub(super) fn refused(error: &MetainfoError, path: &Path, dir: &Path) -> CliErro
         MetainfoError::NotATorrent(_) => {
             failure.help(format!("to share this file: swarm seed {manifest}"))
         }
+        MetainfoError::SameButCase(..) => {
+            failure.help("whoever made the manifest has to rename one of them")
+        }
         _ => failure,
     }
 }

@@ -1,0 +1,16 @@
+//! The command line as a user or a script meets it: what it prints, how it exits, and that no
+//! mistake costs anybody a file.
+#![expect(clippy::unwrap_used, reason = "a test that fails must say where")]
+
+#[path = "cli/commands.rs"]
+mod commands;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/mistakes.rs"]
+mod mistakes;
+#[path = "cli/process.rs"]
+mod process;
+#[path = "cli/transfers.rs"]
+mod transfers;
+#[path = "cli/world.rs"]
+mod world;

@@ -1,0 +1,246 @@
+//! seed and fetch against each other in one process: the whole way, stopped in the middle, and
+//! without anybody to talk to.
+
+use std::fs;
+use std::net::TcpListener;
+
+use swarm::cli::Exit;
+
+use crate::world::{Running, World, noise};
+
+/// A seed of `model`, one file of this length, and the address it is reached by.
+fn seed(world: &World, len: usize, words: &[&str]) -> (Running, String) {
+    world.write("model/w.bin", noise(len));
+    let words = [&["seed", "model", "--bind", "127.0.0.1", "-p", "0"], words].concat();
+    let mut seed = world.start(&words);
+    let port = seed.event("start")["port"].as_u64().unwrap();
+    (seed, format!("127.0.0.1:{port}"))
+}
+
+/// The words of a fetch into `out` that talks to `peer` only.
+fn fetch_from<'a>(peer: &'a str, words: &[&'a str]) -> Vec<&'a str> {
+    let always = [
+        "fetch",
+        "model.torrent",
+        "-d",
+        "out",
+        "--bind",
+        "127.0.0.1",
+        "-p",
+        "0",
+    ];
+    [&always, &["--peer", peer][..], words].concat()
+}
+
+fn world() -> World {
+    let world = World::new();
+    fs::create_dir(world.path("out")).unwrap();
+    world
+}
+
+#[test]
+fn what_is_seeded_is_fetched_and_a_second_fetch_has_nothing_to_do() {
+    let world = world();
+    let (seed, peer) = seed(&world, 3_000_000, &["--until", "copies=1"]);
+    let mut fetch = world.start(&fetch_from(&peer, &["--json-pieces"]));
+    assert_eq!(fetch.event("start")["have"], 0);
+    assert_eq!(fetch.event("peer")["via"], "manual");
+    let piece = fetch.event("piece");
+    assert_eq!(piece["from"][&peer], 65_536);
+    let complete = fetch.event("complete");
+    assert_eq!(complete["from_seed"], 1.0);
+    let (exit, rest) = fetch.rest();
+    assert_eq!(exit, Exit::Done);
+    assert_eq!(rest.last().unwrap()["event"], "end");
+    assert_eq!(rest.last().unwrap()["received"], 3_000_000);
+    assert_eq!(world.read("out/model/w.bin"), world.read("model/w.bin"));
+    let (exit, rest) = seed.rest();
+    assert_eq!(exit, Exit::Done);
+    assert_eq!(rest.last().unwrap()["sent"], 3_000_000);
+
+    let again = world.run(&fetch_from(&peer, &[]));
+    assert_eq!(again.exit, Exit::Done);
+    assert_eq!(
+        again.out,
+        " Already complete  out/model  46 pieces verified\n"
+    );
+}
+
+#[test]
+fn a_fetch_that_is_interrupted_resumes_where_it_was() {
+    let world = world();
+    let (seed, peer) = seed(&world, 6_000_000, &["--upload-limit", "4M"]);
+    let words = fetch_from(&peer, &["--json-pieces"]);
+    let mut fetch = world.start(&words);
+    fetch.event("piece");
+    fetch.interrupt();
+    let (exit, rest) = fetch.rest();
+    assert_eq!(exit, Exit::Interrupted);
+    assert_eq!(rest.last().unwrap()["event"], "end");
+    assert!(!world.path("out/model").exists());
+
+    let mut fetch = world.start(&words);
+    assert!(fetch.event("start")["have"].as_u64().unwrap() > 0);
+    fetch.event("complete");
+    assert_eq!(fetch.end(), Exit::Done);
+    assert_eq!(world.read("out/model/w.bin"), world.read("model/w.bin"));
+    seed.interrupt();
+    assert_eq!(seed.end(), Exit::Done);
+}
+
+#[test]
+fn selected_files_only_are_fetched() {
+    let world = world();
+    world.write("model/notes/a.txt", "a");
+    let (seed, peer) = seed(&world, 300_000, &[]);
+    let ran = world.run(&fetch_from(
+        &peer,
+        &["--select", "*.txt", "--no-seed", "-q"],
+    ));
+    assert_eq!(
+        (ran.exit, ran.out.as_str()),
+        (Exit::Done, "out/model\n"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(world.read("out/model/notes/a.txt"), b"a");
+    assert!(!world.path("out/model/w.bin").exists());
+    seed.interrupt();
+    seed.end();
+}
+
+#[test]
+fn a_file_that_differs_is_repaired_in_place() {
+    let world = world();
+    let (seed, peer) = seed(&world, 600_000, &[]);
+    let mut data = world.read("model/w.bin");
+    data[300_000] ^= 1;
+    world.write("out/model/w.bin", &data);
+    let mut fetch = world.start(&fetch_from(&peer, &["--repair"]));
+    assert_eq!(fetch.event("start")["have"], 9);
+    fetch.event("complete");
+    assert_eq!(fetch.end(), Exit::Done);
+    assert_eq!(world.read("out/model/w.bin"), world.read("model/w.bin"));
+    seed.interrupt();
+    seed.end();
+}
+
+#[test]
+fn the_program_named_by_on_complete_gets_the_path() {
+    let world = world();
+    let (seed, peer) = seed(&world, 100_000, &[]);
+    world.write(
+        "hook",
+        "#!/bin/sh\necho \"$1 $SWARM_NAME $SWARM_BYTES $#\" > hooked\n",
+    );
+    executable(&world, "hook");
+    let ran = world.run(&fetch_from(&peer, &["--on-complete", "./hook"]));
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.err);
+    let said = String::from_utf8(world.read("hooked")).unwrap();
+    let path = world.path("out/model");
+    assert_eq!(said, format!("{} model 100000 1\n", path.display()));
+
+    let ran = world.run(&fetch_from(
+        &peer,
+        &["-o", "b", "--on-complete", "./missing"],
+    ));
+    assert_eq!(ran.exit, Exit::Other);
+    assert!(
+        ran.err.contains("cannot run --on-complete ./missing"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(world.read("out/b/w.bin"), world.read("model/w.bin"));
+    seed.interrupt();
+    seed.end();
+}
+
+#[test]
+fn nobody_to_fetch_from_is_a_failure_of_the_network() {
+    let world = world();
+    let (seed, _) = seed(&world, 100_000, &[]);
+    seed.interrupt();
+    seed.end();
+    // Accepts and never says a word.
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let peer = silent.local_addr().unwrap().to_string();
+    let ran = world.run(&fetch_from(&peer, &["--stall-timeout", "1s"]));
+    assert_eq!(ran.exit, Exit::Network);
+    assert!(
+        ran.err
+            .contains("error: no peer was found within 1s\nhelp: "),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn a_seed_that_gives_nothing_ends_in_a_stall() {
+    let world = world();
+    let (seed, peer) = seed(&world, 4_000_000, &["--upload-limit", "1"]);
+    let ran = world.run(&fetch_from(&peer, &["--stall-timeout", "2s"]));
+    assert_eq!(ran.exit, Exit::Incomplete);
+    assert!(
+        ran.err.contains("error: nothing came for 2s: stopped at "),
+        "{}",
+        ran.err
+    );
+    assert!(
+        ran.err.contains("help: run the same command to resume\n"),
+        "{}",
+        ran.err
+    );
+    seed.interrupt();
+    seed.end();
+}
+
+#[test]
+fn seeding_a_path_writes_its_manifest_once() {
+    let world = world();
+    let (seed, _) = seed(&world, 100_000, &[]);
+    seed.interrupt();
+    assert_eq!(seed.end(), Exit::Done);
+    let manifest = world.read("model.torrent");
+    let words = [
+        "seed",
+        "model",
+        "--bind",
+        "127.0.0.1",
+        "-p",
+        "0",
+        "--until",
+        "time=0",
+    ];
+    let ran = world.run(&words);
+    assert_eq!(ran.exit, Exit::Done);
+    assert!(ran.out.contains("unchanged model.torrent"), "{}", ran.out);
+    assert!(
+        ran.err
+            .contains("   swarm fetch model.torrent --peer 127.0.0.1:"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(world.read("model.torrent"), manifest);
+    assert_eq!(world.run(&["create", "model"]).exit, Exit::Done);
+    assert_eq!(world.read("model.torrent"), manifest);
+}
+
+#[test]
+fn a_list_of_files_fetches_nothing() {
+    let world = world()
+        .with("model/b.bin", noise(70_000))
+        .with("model/a.txt", "a");
+    assert_eq!(world.run(&["create", "model"]).exit, Exit::Done);
+    let ran = world.run(&["fetch", "model.torrent", "--list", "-d", "out"]);
+    assert_eq!(
+        ran.out,
+        "    1        1 B  model/a.txt\n    2   68.4 KiB  model/b.bin\n"
+    );
+    assert_eq!(fs::read_dir(world.path("out")).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+fn executable(world: &World, path: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(world.path(path), fs::Permissions::from_mode(0o755)).unwrap();
+}
