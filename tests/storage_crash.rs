@@ -234,39 +234,18 @@ fn recheck_believes_nobody() {
     assert_eq!(have(&opened), (0..3).collect());
 }
 
-/// Not a test: what the process does that the next test kills.
-#[test]
-#[ignore = "run by the test that kills it"]
-fn victim() {
-    let Ok(dir) = std::env::var(VICTIM_DIR) else {
-        return;
-    };
-    let content = Content::tree(&VICTIM_FILES);
-    let opened = content.fetch(&options(Path::new(&dir))).unwrap();
-    let mut out = std::io::stdout().lock();
-    for number in opened.have.iter_ones() {
-        writeln!(out, "\nhave {number}").unwrap();
-    }
-    for number in opened.wanted.iter_difference(&opened.have) {
-        write(&content, &opened, number);
-        writeln!(out, "\nwrote {number}").unwrap();
-        if number % 7 == 3 {
-            opened.store.checkpoint().unwrap();
-        }
-    }
-    opened.store.finish().unwrap();
-    writeln!(out, "\nfinished").unwrap();
-}
-
 const VICTIM_FILES: [(&str, usize); 4] =
     [("a", 300_000), ("b/c", 10_000), ("b/d", 500_000), ("e", 3)];
+
+/// The test that starts itself anew, to kill what it started.
+const KILLED: &str = "a_process_killed_again_and_again_never_writes_a_piece_twice";
 
 /// Runs the victim until it has said `lines` lines, then kills it. Says which pieces it had or
 /// wrote, or `None` if it finished.
 #[expect(clippy::unwrap_used, reason = "a failure here is one of the test")]
 fn kill_after(lines: usize, dir: &Path) -> Option<BTreeSet<u32>> {
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "victim", "--ignored", "--nocapture"])
+        .args(["--exact", KILLED, "--nocapture"])
         .env(VICTIM_DIR, dir)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -293,9 +272,32 @@ fn kill_after(lines: usize, dir: &Path) -> Option<BTreeSet<u32>> {
     (!finished).then_some(known)
 }
 
+/// What the process does that is to be killed: it says which pieces it has, then writes the rest.
+#[expect(clippy::unwrap_used, reason = "a failure here is one of the test")]
+fn be_killed(dir: &Path, content: &Content) {
+    let opened = content.fetch(&options(dir)).unwrap();
+    let mut out = std::io::stdout().lock();
+    for number in opened.have.iter_ones() {
+        writeln!(out, "\nhave {number}").unwrap();
+    }
+    for number in opened.wanted.iter_difference(&opened.have) {
+        write(content, &opened, number);
+        writeln!(out, "\nwrote {number}").unwrap();
+        if number % 7 == 3 {
+            opened.store.checkpoint().unwrap();
+        }
+    }
+    opened.store.finish().unwrap();
+    writeln!(out, "\nfinished").unwrap();
+}
+
 #[test]
 fn a_process_killed_again_and_again_never_writes_a_piece_twice() {
-    let (dir, content) = (tempdir().unwrap(), Content::tree(&VICTIM_FILES));
+    let content = Content::tree(&VICTIM_FILES);
+    if let Some(dir) = std::env::var_os(VICTIM_DIR) {
+        return be_killed(Path::new(&dir), &content);
+    }
+    let dir = tempdir().unwrap();
     let mut before = BTreeSet::new();
     for round in 0.. {
         let Some(known) = kill_after(1 + round % 4, dir.path()) else {
@@ -309,5 +311,6 @@ fn a_process_killed_again_and_again_never_writes_a_piece_twice() {
         before = known;
         assert!(round < 100, "every round writes something");
     }
+    assert!(!before.is_empty(), "it was killed at least once");
     content.expect_put(dir.path());
 }
