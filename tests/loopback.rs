@@ -8,7 +8,7 @@
 mod rig;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -217,16 +217,21 @@ fn a_block_is_served_byte_for_byte() {
 /// Asks for the block as soon as it is unchoked; returns its payload.
 fn await_block(stream: &mut TcpStream, wanted: BlockRequest) -> Vec<u8> {
     loop {
-        let mut prefix = [0; 4];
-        stream.read_exact(&mut prefix).unwrap();
-        let mut body = vec![0; u32::from_be_bytes(prefix) as usize];
-        stream.read_exact(&mut body).unwrap();
+        let mut body = read_message(stream);
         match body.first() {
             Some(1) => say(stream, &[Message::Request(wanted)]),
             Some(7) => return body.split_off(9),
             _ => {}
         }
     }
+}
+
+fn read_message(stream: &mut TcpStream) -> Vec<u8> {
+    let mut prefix = [0; 4];
+    stream.read_exact(&mut prefix).unwrap();
+    let mut body = vec![0; u32::from_be_bytes(prefix) as usize];
+    stream.read_exact(&mut body).unwrap();
+    body
 }
 
 #[test]
@@ -251,6 +256,67 @@ fn a_file_cut_short_under_a_seed_is_withdrawn_and_reported() {
 }
 
 #[test]
+fn a_liar_is_found_out_and_the_copy_is_right() {
+    let content = Content::new(&[("data.bin", 4 << 20)], 64 << 10);
+    let honest = content.seed();
+    let fake = Content::new(&[("data.bin", 4 << 20)], 64 << 10);
+    let path = fake.dir.path().join("content/data.bin");
+    std::fs::write(path, vec![0xee; 4 << 20]).unwrap();
+    let liar = fake.lie();
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut fetcher = content.fetch(dir.path(), &[liar.port()]);
+    await_notice(&mut fetcher, |n| matches!(n, Notice::PieceCorrupt { .. }));
+    fetcher.stop().unwrap();
+    let mut fetcher = content.fetch(dir.path(), &[liar.port(), honest.port()]);
+    await_complete(&mut fetcher);
+    content.assert_copied_to(dir.path());
+}
+
+#[test]
+fn a_peer_that_dies_in_the_middle_of_a_block_is_replaced() {
+    let content = Content::new(&[("data.bin", 1 << 20)], 64 << 10);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut fetcher = content.fetch(dir.path(), &[port]);
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut theirs = [0; HANDSHAKE_LEN];
+    stream.read_exact(&mut theirs).unwrap();
+    stream
+        .write_all(&handshake(content.meta.info_hash()).encode())
+        .unwrap();
+    say(&mut stream, &[Message::HaveAll, Message::Unchoke]);
+    let asked = await_request(&mut stream);
+    say(&mut stream, &[Message::Piece(asked)]);
+    stream.write_all(&[0xee; 5_000]).unwrap();
+    drop((stream, listener));
+    await_notice(&mut fetcher, |n| matches!(n, Notice::PeerLost { .. }));
+
+    let mut dialler = config();
+    dialler.peers = with_peers(config(), &[fetcher.port()]).peers;
+    let _seed = content.seed_with(dialler);
+    await_complete(&mut fetcher);
+    content.assert_copied_to(dir.path());
+    assert_eq!(fetcher.progress().bad_pieces, 0);
+}
+
+/// The first block that the other side asks for.
+fn await_request(stream: &mut TcpStream) -> BlockRequest {
+    loop {
+        let body = read_message(stream);
+        if body.first() == Some(&6) {
+            let number = |at: usize| u32::from_be_bytes(body[at..at + 4].try_into().unwrap());
+            return BlockRequest {
+                index: number(1),
+                begin: number(5),
+                length: number(9),
+            };
+        }
+    }
+}
+
+#[test]
 fn a_port_in_use_is_an_error_that_names_it() {
     let content = several_files(32 << 10);
     let first = content.seed();
@@ -264,6 +330,19 @@ fn a_port_in_use_is_an_error_that_names_it() {
     match error {
         Err(SessionError::PortInUse { port }) => assert_eq!(port, first.port()),
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn peers_of_both_families_are_heard_on_one_port() {
+    let content = several_files(32 << 10);
+    let mut everywhere = config();
+    everywhere.bind = None;
+    let seed = content.seed_with(everywhere);
+    assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, seed.port())).is_ok());
+    // A machine without IPv6 has no such address to test with.
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+        assert!(TcpStream::connect((Ipv6Addr::LOCALHOST, seed.port())).is_ok());
     }
 }
 

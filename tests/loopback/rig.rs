@@ -91,12 +91,25 @@ impl Content {
     }
 
     pub(crate) fn seed_with(&self, config: SessionConfig) -> Session {
-        let data = self.dir.path().join("content");
-        let store = Store::seed(Arc::clone(&self.meta), &data).unwrap();
+        let store = self.store();
         let pieces: Vec<_> = self.meta.layout().pieces().collect();
         let have = store.recheck(&pieces, 1, &Meter::new());
         assert!(have.is_full());
-        let wanted = Bitfield::full(have.len());
+        self.serve(store, config)
+    }
+
+    /// A session that claims to have everything, whatever lies on the disk by now.
+    pub(crate) fn lie(&self) -> Session {
+        self.serve(self.store(), config())
+    }
+
+    fn store(&self) -> Store {
+        Store::seed(Arc::clone(&self.meta), &self.dir.path().join("content")).unwrap()
+    }
+
+    fn serve(&self, store: Store, config: SessionConfig) -> Session {
+        let have = Bitfield::full(self.meta.layout().piece_count());
+        let wanted = have.clone();
         Session::start(
             Arc::clone(&self.meta),
             Arc::new(store),
