@@ -111,7 +111,7 @@ pub(super) fn run(args: &FetchArgs, app: &mut App<'_>) -> Result<Exit, CliError>
             continue;
         }
         let exit = fetch(args, &manifest, app)?;
-        if exit != Exit::Done || app.signals.stop().is_some() {
+        if exit != Exit::Done || app.stop_asked().is_some() {
             return Ok(exit);
         }
     }
@@ -264,13 +264,13 @@ fn download(
         if transfer.progress().complete {
             return Ok(Ending::Complete);
         }
-        transfer.show_fetching(app);
-        if let Some(exit) = app.signals.stop() {
+        if let Some(exit) = app.stop_asked() {
             return Ok(Ending::Stopped(exit));
         }
         if app.printer.is_abandoned() {
             return Ok(Ending::Stopped(Exit::Incomplete));
         }
+        transfer.show_fetching(app);
         if !args.stall_timeout.is_zero() && transfer.stalled(app) >= args.stall_timeout {
             return Err(stalled(args, transfer));
         }
@@ -370,9 +370,9 @@ fn serve(
         peers,
         seconds: limit.map(|limit| limit.as_secs_f64()),
     });
-    while app.signals.stop().is_none() && !app.printer.is_abandoned() {
-        transfer.step(app)?;
+    while app.stop_asked().is_none() && !app.printer.is_abandoned() {
         transfer.show_seeding(app);
+        transfer.step(app)?;
         let served = app.printer.elapsed().saturating_sub(start);
         let nobody_needs_us = transfer.progress().incomplete_peers == 0;
         if limit.is_some_and(|limit| nobody_needs_us || served >= limit) {

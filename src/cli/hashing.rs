@@ -37,10 +37,11 @@ pub(super) fn sampled<T: Send>(
             result
         });
         while end.recv_timeout(SAMPLE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-            if app.signals.stop().is_some() || app.printer.is_abandoned() {
+            if app.stop_asked().is_some() || app.printer.is_abandoned() {
                 meter.cancel();
+            } else {
+                show(app, label, &meter);
             }
-            show(app, label, &meter);
         }
         worker.join()
     });

@@ -43,6 +43,14 @@ impl Live {
         }
     }
 
+    /// Leaves the block where it is and forgets it. After Ctrl-C the terminal has written `^C`
+    /// behind it, so that nobody knows any more in which row it is.
+    pub(super) fn leave(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+    }
+
     /// Writes something above the block.
     pub(super) fn suspended<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.bar {

@@ -96,6 +96,15 @@ pub(crate) struct App<'a> {
     printer: Printer<'a>,
 }
 
+impl App<'_> {
+    /// How the user asked to end, if he did; what is on the terminal then stays.
+    fn stop_asked(&mut self) -> Option<Exit> {
+        let asked = self.signals.stop()?;
+        self.printer.leave_status();
+        Some(asked)
+    }
+}
+
 /// Runs one command line; the first word is the program.
 pub fn run(args: impl IntoIterator<Item = OsString>, env: &mut Env) -> Exit {
     let cli = match args::parse(args) {

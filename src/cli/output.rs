@@ -236,6 +236,11 @@ impl<'a> Printer<'a> {
         self.live.clear();
     }
 
+    /// Leaves the block of progress on the terminal as it is.
+    pub(super) fn leave_status(&mut self) {
+        self.live.leave();
+    }
+
     /// Ends the output.
     ///
     /// # Errors

@@ -194,7 +194,7 @@ fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
         app.threads,
     );
     let good = sampled(app, label, |meter| store.recheck(&pieces, threads, meter));
-    if let Some(exit) = app.signals.stop() {
+    if let Some(exit) = app.stop_asked() {
         return Err(CliError::new(exit, "interrupted"));
     }
     if !good.is_full() {
@@ -256,11 +256,11 @@ fn who_hears(meta: &Metainfo) -> &'static str {
 }
 
 fn serve(until: Until, transfer: &mut Transfer, app: &mut App<'_>) -> Result<(), CliError> {
-    while app.signals.stop().is_none() && !app.printer.is_abandoned() {
+    while app.stop_asked().is_none() && !app.printer.is_abandoned() {
+        transfer.show_seeding(app);
         if let Happened::DiskFault(fault) = transfer.step(app)? {
             return Err(CliError::new(Exit::Disk, fault.to_string()).because(&fault));
         }
-        transfer.show_seeding(app);
         if until.is_reached(transfer.progress(), transfer.took(app)) {
             break;
         }

@@ -43,7 +43,7 @@ impl Status for Fetching<'_> {
             }
             None => {
                 let mut line = peers;
-                if let Some(copies) = progress.availability_min {
+                if let Some(copies) = progress.availability_min.filter(|_| progress.peers > 0) {
                     line = line.plain(format!(" · rarest piece ×{copies}"));
                 }
                 if progress.received > 0 {

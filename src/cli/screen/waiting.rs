@@ -51,10 +51,8 @@ pub(super) fn reason(why: &WaitReason, trackers: &[String]) -> String {
             }
             parts.push(match (known, dialling) {
                 (0, _) => "no peer is known".into(),
-                (known, 0) => format!(
-                    "none of {} answers",
-                    show_counted(u64::from(*known), "known peer")
-                ),
+                (1, 0) => "the only known peer does not answer".into(),
+                (known, 0) => format!("none of {known} known peers answers"),
                 (known, dialling) => {
                     format!(
                         "dialling {dialling} of {}",
