@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.clients import PORT, Job
 from harness.network import Network
-from harness.process import Process, Processes, wait_until
+from harness.process import Failed, Process, Processes, wait_until
 
 # The first host of every network is the tracker's.
 TRACKER = "http://10.77.0.1:6969/announce"
@@ -41,7 +41,11 @@ class Lab:
     def await_seed(self, job: Job) -> None:
         """Waits until the tracker has heard of a complete peer at this host."""
         seed = f"{job.host.address} {PORT} 0 "
-        wait_until(f"{job.host.address} announces", lambda: seed in self.tracker.stdout(), 30)
+        try:
+            wait_until(f"{seed}is announced", lambda: seed in self.tracker.stdout(), 60)
+        except Failed as late:
+            tails = [process.tail() for process in self.processes.all]
+            raise Failed("\n".join([str(late), *tails])) from None
 
     def announced(self, job: Job) -> list[str]:
         """The events that this host has told the tracker of, in order."""

@@ -132,7 +132,8 @@ class Process:
 
     def tail(self) -> str:
         """The end of both outputs, for a person."""
-        return f"--- {self.name}\n{self.stdout()[-2000:]}\n{self.stderr()[-2000:]}\n---"
+        title = f"--- {self.name}, exit code {self.code}"
+        return f"{title}\n{self.stdout()[-2000:]}\n{self.stderr()[-2000:]}\n---"
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
         """The events printed so far with `--json`, all or those of one kind."""
