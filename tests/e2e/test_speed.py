@@ -28,9 +28,9 @@ def ours_once(processes: Processes, manifest: Path, original: Path, out: Path) -
 def libtorrent_once(
     processes: Processes, manifest: Path, original: Path, out: Path
 ) -> list[Process]:
-    """The same by libtorrent."""
+    """The same by libtorrent, over TCP: over uTP it moves 16 MiB/s here."""
     program = [sys.executable, Libtorrent.program]
-    listen = ["--listen", "127.0.0.1:0"]
+    listen = ["--listen", "127.0.0.1:0", "--no-utp"]
     seed = processes.start([*program, "seed", manifest, original.parent, *listen], "lt-seed")
     wait_for_word(seed, "ready", 60)
     peer = f"127.0.0.1:{seed.stdout().split()[1]}"

@@ -1,6 +1,7 @@
 """A peer made of libtorrent, as a program of its own.
 
-Run: `libtorrent_peer.py seed|fetch MANIFEST DIR [--listen ADDRESS:PORT] [--peer HOST:PORT]`.
+Run: `libtorrent_peer.py seed|fetch MANIFEST DIR [--listen ADDRESS:PORT] [--peer HOST:PORT]
+[--no-utp]`.
 `fetch` ends when everything is there and verified; `seed` prints `ready PORT` and serves until it
 is ended.
 """
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("dir")
     parser.add_argument("--listen", default="0.0.0.0:6881")
     parser.add_argument("--peer")
+    parser.add_argument("--no-utp", action="store_true")
     args = parser.parse_args()
 
     settings = {
@@ -30,6 +32,8 @@ def main() -> None:
         "enable_lsd": False,
         "enable_upnp": False,
         "enable_natpmp": False,
+        "enable_incoming_utp": not args.no_utp,
+        "enable_outgoing_utp": not args.no_utp,
         # Test hosts are on one subnet, and all but one are new to the tracker.
         "allow_multiple_connections_per_ip": True,
         "alert_mask": libtorrent.alert.category_t.error_notification,
