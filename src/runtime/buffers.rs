@@ -2,7 +2,8 @@
 //!
 //! A block is written by one connection at a time: whoever claims it first. Invariant: a slot goes
 //! `Empty → Claimed → Filled` (or back to `Empty` when its claimer dies), and a piece goes to the
-//! disk only with every slot filled. Padding (BEP 47) is filled with zeros from the start. Pieces that do not
+//! disk only with every slot filled. A slot is filled if and only if the core knows, or is about to
+//! be told: a block that it never hears of is taken back, or it would be asked for again for ever. Padding (BEP 47) is filled with zeros from the start. Pieces that do not
 //! fit into memory are kept in an anonymous file.
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::layout::{Block, Layout, PieceIndex};
-use crate::torrent::event::{DiskFault, Placed};
+use crate::torrent::event::{DiskFault, PeerKey, Placed};
 
 /// The bytes of one piece.
 #[derive(Debug)]
@@ -50,7 +51,10 @@ struct OpenPiece {
 enum Slot {
     Empty,
     Claimed,
-    Filled,
+    /// By this connection.
+    Filled(PeerKey),
+    /// Nothing but padding.
+    Zeros,
 }
 
 /// The right to write one block: write all of it, then `fill`, or else `release`.
@@ -111,7 +115,7 @@ impl PieceBuffers {
         self.openings += 1;
         let opened = OpenPiece {
             opening: self.openings,
-            missing: slots.iter().filter(|&&slot| slot != Slot::Filled).count(),
+            missing: slots.iter().filter(|&&slot| slot == Slot::Empty).count(),
             slots,
             body,
             fault,
@@ -147,12 +151,12 @@ impl PieceBuffers {
         }
     }
 
-    /// The claimed block is complete.
-    pub(super) fn fill(&mut self, claim: &Claim) -> Placed {
+    /// The claimed block is complete; `peer` sent it.
+    pub(super) fn fill(&mut self, claim: &Claim, peer: PeerKey) -> Placed {
         let Some((piece, number)) = self.claimed(claim) else {
             return Placed::Discarded;
         };
-        piece.slots[number] = Slot::Filled;
+        piece.slots[number] = Slot::Filled(peer);
         piece.missing -= 1;
         Placed::Stored
     }
@@ -161,6 +165,19 @@ impl PieceBuffers {
     pub(super) fn release(&mut self, claim: &Claim) {
         if let Some((piece, number)) = self.claimed(claim) {
             piece.slots[number] = Slot::Empty;
+        }
+    }
+
+    /// Empties a block that `peer` filled without the core ever hearing of it.
+    pub(super) fn take_back(&mut self, block: Block, peer: PeerKey) {
+        let (Some(number), Some(piece)) = (block.number(), self.open.get_mut(&block.piece()))
+        else {
+            return;
+        };
+        let slot = &mut piece.slots[number as usize];
+        if *slot == Slot::Filled(peer) {
+            *slot = Slot::Empty;
+            piece.missing += 1;
         }
     }
 
@@ -214,12 +231,12 @@ impl PieceBuffers {
         (piece.opening == claim.opening).then_some((piece, number))
     }
 
-    /// Filled for a block that is padding throughout, else empty.
+    /// How the slot of the block begins.
     fn first_slot(&self, block: Block) -> Slot {
         let start = self.layout.block_offset(block);
         let end = start + u64::from(block.len());
         match self.padding_from(start).next() {
-            Some(zeros) if zeros.start <= start && end <= zeros.end => Slot::Filled,
+            Some(zeros) if zeros.start <= start && end <= zeros.end => Slot::Zeros,
             _ => Slot::Empty,
         }
     }

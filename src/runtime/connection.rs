@@ -138,7 +138,7 @@ pub(super) async fn run(hub: Rc<Hub>, connected: Connected) {
     })
     .await;
 
-    let mut receiver = Receiver::new(hub.layout, theirs.reserved);
+    let mut receiver = Receiver::new(hub.layout, peer, theirs.reserved);
     let (mut read, mut write) = stream.split();
     let mut inbound = Inbound {
         hub: &hub,
@@ -158,7 +158,9 @@ pub(super) async fn run(hub: Rc<Hub>, connected: Connected) {
         reason = inbound.run(peer, &mut read) => reason,
         reason = outbound.run(&mut write) => reason,
     };
+    let unheard = std::mem::take(&mut inbound.received);
     receiver.abandon(&mut hub.buffers.borrow_mut());
+    hub.take_back(peer, &unheard);
     hub.tell(Event::Closed { peer, reason }).await;
 }
 
@@ -177,8 +179,11 @@ impl Inbound<'_> {
         loop {
             let read = poll_fn(|cx| self.poll_receive(socket, cx)).await;
             if !self.received.is_empty() {
-                let messages = std::mem::take(&mut self.received);
-                self.hub.tell(Event::Received { peer, messages }).await;
+                // Room first: what is not told yet when this ends must be known.
+                if let Ok(room) = self.hub.events.reserve().await {
+                    let messages = std::mem::take(&mut self.received);
+                    room.send(Event::Received { peer, messages });
+                }
             }
             match read {
                 Err(reason) => return reason,

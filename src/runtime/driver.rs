@@ -28,7 +28,7 @@ use crate::torrent::event::{
 use crate::torrent::{Event, Progress, Torrent};
 use crate::tracker::{AnnounceEvent, AnnounceRequest};
 
-/// Events handled before what they caused is performed: batches the work, bounds the latency.
+/// Events taken from the queue at a time.
 const EVENT_BATCH: usize = 256;
 
 /// How often observers get a new snapshot: the 4 Hz of CLI.md §5.
@@ -88,6 +88,10 @@ impl Driver {
             }
             if self.concerns_core(&event) {
                 self.torrent.handle(event, now);
+                // Before the next event: it may come from a connection that is to be ended.
+                self.perform_all();
+            } else if let Event::Received { peer, messages } = event {
+                self.hub.take_back(peer, &messages);
             }
         }
         if self
@@ -96,8 +100,8 @@ impl Driver {
             .is_some_and(|deadline| deadline <= now)
         {
             self.torrent.handle(Event::Deadline, now);
+            self.perform_all();
         }
-        self.perform_all();
     }
 
     /// False for what comes from a connection that is gone: its key is never seen again.

@@ -14,7 +14,7 @@ use super::disk::DiskQueue;
 use super::link::Link;
 use crate::layout::Layout;
 use crate::torrent::Event;
-use crate::torrent::event::PeerKey;
+use crate::torrent::event::{PeerKey, Received};
 use crate::wire::Handshake;
 
 /// The common ground of driver, connections, listener and dials.
@@ -52,6 +52,16 @@ impl Hub {
     /// Forgets a connection; its later events mean nothing any more.
     pub(super) fn remove_link(&self, peer: PeerKey) -> Option<Rc<Link>> {
         self.links.borrow_mut().remove(&peer)
+    }
+
+    /// Empties the blocks that `peer` sent and the core will never hear of.
+    pub(super) fn take_back(&self, peer: PeerKey, received: &[Received]) {
+        let mut buffers = self.buffers.borrow_mut();
+        for received in received {
+            if let Received::Block { block, .. } = received {
+                buffers.take_back(*block, peer);
+            }
+        }
     }
 
     /// Tells the driver, waiting while it is busy.

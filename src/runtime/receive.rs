@@ -9,7 +9,7 @@ use bytes::{Buf, BytesMut};
 use super::buffers::{Claim, PieceBuffers};
 use super::link::Link;
 use crate::layout::{Block, Layout};
-use crate::torrent::event::{Placed, Received};
+use crate::torrent::event::{PeerKey, Placed, Received};
 use crate::wire::{BlockRequest, DecodeError, Decoder, Message, Reserved};
 
 /// The receiving half of one connection.
@@ -17,6 +17,7 @@ use crate::wire::{BlockRequest, DecodeError, Decoder, Message, Reserved};
 pub(super) struct Receiver {
     decoder: Decoder,
     layout: Layout,
+    peer: PeerKey,
     fast: bool,
     payload: Option<Payload>,
 }
@@ -40,11 +41,12 @@ enum Target {
 }
 
 impl Receiver {
-    /// At the first byte after the handshake of a peer that speaks `theirs`.
-    pub(super) fn new(layout: Layout, theirs: Reserved) -> Self {
+    /// At the first byte after the handshake of `peer`, which speaks `theirs`.
+    pub(super) fn new(layout: Layout, peer: PeerKey, theirs: Reserved) -> Self {
         Self {
             decoder: Decoder::new(layout.piece_count()),
             layout,
+            peer,
             fast: theirs.fast(),
             payload: None,
         }
@@ -68,7 +70,7 @@ impl Receiver {
                 if payload.received < payload.len {
                     return Ok(());
                 }
-                out.push(payload.finish(buffers));
+                out.push(payload.finish(buffers, self.peer));
                 self.payload = None;
             }
             match self.decoder.decode(input)? {
@@ -132,11 +134,11 @@ impl Payload {
         self.received += count;
     }
 
-    fn finish(&self, buffers: &mut PieceBuffers) -> Received {
+    fn finish(&self, buffers: &mut PieceBuffers, peer: PeerKey) -> Received {
         match &self.target {
             Target::Buffer(claim) => Received::Block {
                 block: claim.block(),
-                placed: buffers.fill(claim),
+                placed: buffers.fill(claim, peer),
             },
             Target::Discard(block) => Received::Block {
                 block: *block,

@@ -4,6 +4,7 @@ use super::*;
 use crate::layout::BLOCK_LEN;
 
 const PIECE_LEN: u32 = 4 * BLOCK_LEN;
+const PEER: PeerKey = PeerKey(7);
 
 fn layout() -> Layout {
     // Three full pieces and one of a block and a half.
@@ -29,7 +30,7 @@ fn fill_with(buffers: &mut PieceBuffers, block: Block, byte: u8) {
     let (head, tail) = bytes.split_at(bytes.len() / 3);
     buffers.write(&claim, 0, head);
     buffers.write(&claim, head.len(), tail);
-    assert_eq!(buffers.fill(&claim), Placed::Stored);
+    assert_eq!(buffers.fill(&claim, PEER), Placed::Stored);
 }
 
 fn content(body: Body, piece: PieceIndex) -> Vec<u8> {
@@ -110,9 +111,24 @@ fn a_claim_does_not_outlive_the_opening_of_its_piece() {
         fill_with(&mut buffers, block, byte);
     }
     buffers.write(&late, 0, &[0xee; 100]);
-    assert_eq!(buffers.fill(&late), Placed::Discarded);
+    assert_eq!(buffers.fill(&late, PEER), Placed::Discarded);
     let bytes = content(buffers.take(piece(0)).unwrap(), piece(0));
     assert_eq!(bytes[..100], [1; 100]);
+}
+
+#[test]
+fn only_who_filled_a_block_can_have_it_taken_back() {
+    let mut buffers = buffers(1, Vec::new());
+    let block = layout().nth_block(piece(0), 0).unwrap();
+    buffers.open(piece(0));
+    fill_with(&mut buffers, block, 1);
+    buffers.take_back(block, PeerKey(8));
+    assert!(buffers.claim(block).is_none());
+    buffers.take_back(block, PEER);
+    for (byte, block) in (1u8..).zip(layout().blocks(piece(0))) {
+        fill_with(&mut buffers, block, byte);
+    }
+    assert!(buffers.take(piece(0)).is_ok());
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Rig {
             layout,
             buffers: PieceBuffers::new(layout, Vec::new(), pool, std::env::temp_dir()),
             link: Link::default(),
-            receiver: Receiver::new(layout, theirs),
+            receiver: Receiver::new(layout, PeerKey(1), theirs),
             input: BytesMut::new(),
         }
     }
@@ -173,7 +173,7 @@ fn two_connections_never_write_the_same_block() {
 
     let (link, mut out) = (Link::default(), Vec::new());
     link.request(&[block]).unwrap();
-    let mut other = Receiver::new(rig.layout, FAST);
+    let mut other = Receiver::new(rig.layout, PeerKey(2), FAST);
     let mut input = BytesMut::from(&frame(block, 2)[..]);
     other
         .receive(&mut input, &mut rig.buffers, &link, &mut out)
