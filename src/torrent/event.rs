@@ -45,7 +45,9 @@ pub enum Event {
         /// The address dialled.
         addr: SocketAddr,
     },
-    /// One read of a connection's socket: its messages in order.
+    /// One read of a connection's socket: its messages in order. Every block that is `Stored` counts,
+    /// even if an earlier message of the same read ends the connection. What was read of a
+    /// connection that the core has ended does not come here; the edge empties those slots.
     Received {
         /// The connection.
         peer: PeerKey,

@@ -2,6 +2,8 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "pieces are counted in u32")]
 
+use std::net::SocketAddr;
+
 use super::Action;
 use super::Torrent;
 use super::event::{CloseReason, PeerKey, Placed, Received};
@@ -27,14 +29,14 @@ pub(super) struct Violation(pub(super) &'static str);
 impl Torrent {
     /// One read of a connection.
     pub(super) fn received(&mut self, key: PeerKey, messages: Vec<Received>, now: Time) {
-        if let Some(peer) = self.peers.find_mut(key) {
-            peer.heard = now;
-        }
+        let Some(peer) = self.peers.find_mut(key) else {
+            return;
+        };
+        peer.heard = now;
+        let addr = peer.addr;
         let mut blocks = 0;
-        for message in messages {
-            if self.peers.find(key).is_none() {
-                return;
-            }
+        let mut messages = messages.into_iter();
+        while let Some(message) = messages.next() {
             let result = match message {
                 Received::Message(message) => self.message(key, message, now),
                 Received::Block { block, placed } => {
@@ -45,6 +47,16 @@ impl Torrent {
             };
             if let Err(Violation(what)) = result {
                 self.disconnect(key, CloseReason::Violation(what), now);
+            }
+            if self.peers.find(key).is_none() {
+                // What it sent in the same breath lies in buffers all the same.
+                for message in messages {
+                    if let Received::Block { block, placed } = message
+                        && placed == Placed::Stored
+                    {
+                        self.keep(block, key, addr, now);
+                    }
+                }
                 return;
             }
         }
@@ -363,8 +375,14 @@ impl Torrent {
                 self.stray(key, block.len())
             };
         }
+        self.keep(block, key, addr, now);
+        Ok(())
+    }
+
+    /// A block is in its buffer.
+    fn keep(&mut self, block: Block, key: PeerKey, addr: SocketAddr, now: Time) {
         match self.partial.receive(block, key, addr) {
-            Arrival::Useless => self.totals.wasted += len,
+            Arrival::Useless => self.totals.wasted += u64::from(block.len()),
             Arrival::Fresh { rivals, completes } => {
                 self.cancel(block, &rivals, now);
                 if completes {
@@ -375,7 +393,6 @@ impl Torrent {
                 }
             }
         }
-        Ok(())
     }
 
     fn stray(&mut self, key: PeerKey, len: u32) -> Result<(), Violation> {

@@ -286,6 +286,26 @@ fn illegal_acts_end_the_connection() {
 }
 
 #[test]
+fn a_block_that_comes_together_with_an_illegal_act_is_not_asked_for_again() {
+    let mut bench = Bench::leech(1);
+    let rude = bench.connect_seed(1);
+    let block = bench.asked_of(rude)[0];
+    let placed = Placed::Stored;
+    let actions = bench.receives(
+        rude,
+        vec![
+            Received::Message(Message::Have(u32::MAX)),
+            Received::Block { block, placed },
+        ],
+    );
+    assert_eq!(disconnects(&actions).len(), 1);
+    let polite = bench.connect_seed(2);
+    let asked = bench.asked_of(polite);
+    assert_eq!(asked.len(), PIECE_BLOCKS as usize - 1);
+    assert!(!asked.contains(&block), "it lies in its buffer");
+}
+
+#[test]
 fn payload_that_nobody_asked_for_is_counted_and_then_ends_the_connection() {
     let mut bench = Bench::leech(40);
     let (peer, _) = bench.connect(1);
