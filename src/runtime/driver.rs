@@ -218,8 +218,12 @@ impl Driver {
     }
 
     fn notify(&mut self, notice: Notice) {
+        // Whoever hears these finds a snapshot that fits.
         match notice {
-            Notice::Stopped => self.end = Some(Time::ZERO),
+            Notice::Stopped => {
+                self.end = Some(Time::ZERO);
+                self.publish();
+            }
             Notice::Complete => {
                 self.pool.shrink();
                 self.publish();
