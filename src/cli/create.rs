@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{CliError, Exit};
 use super::event::Event;
-use super::fault::{of_storage, shown};
+use super::fault::shown;
 use super::hashing::{Label, sampled};
 use super::text::Text;
 use super::units::{show_counted, show_size};
@@ -77,7 +77,7 @@ pub(super) fn scanned(
     app: &mut App<'_>,
 ) -> Result<FileList, CliError> {
     let paths: Vec<PathBuf> = paths.iter().map(|path| app.dir.join(path)).collect();
-    let list = scan(&paths, options).map_err(|error| of_storage(&error, app.dir))?;
+    let list = scan(&paths, options).map_err(|error| app.fault(&error))?;
     for (left_out, what) in [
         (&list.junk_dropped, "junk file"),
         (&list.links_skipped, "symbolic link"),
@@ -110,7 +110,7 @@ pub(super) fn hashed(
     let hashes = sampled(app, label, |meter| {
         hash_files(&list, &entries, builder.piece_len, threads, meter)
     })
-    .map_err(|error| of_storage(&error, app.dir))?;
+    .map_err(|error| app.fault(&error))?;
     let meta = builder.build(&hashes).map_err(unusable)?;
     Ok(Created { meta, list })
 }

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::args::Network;
 use super::error::{CliError, Exit};
 use super::event::Event;
-use super::fault::{of_storage, shown};
+use super::fault::shown;
 use super::hashing::{Label, sampled};
 use super::manifest::{self, Manifest};
 use super::screen::{done_parts, stopped_line};
@@ -98,11 +98,9 @@ enum Ending {
 }
 
 pub(super) fn run(args: &FetchArgs, app: &mut App<'_>) -> Result<Exit, CliError> {
-    if args.inputs.len() > 1 && args.output.is_some() {
-        return Err(CliError::new(
-            Exit::Usage,
-            "--output names one thing, but several are fetched",
-        ));
+    if args.inputs.len() > 1 && (args.output.is_some() || args.seed) {
+        let what = "--output and --seed are for one manifest, but several are named";
+        return Err(CliError::new(Exit::Usage, what).help("run swarm fetch once for each"));
     }
     for input in &args.inputs {
         let manifest = manifest::open_any(input, &args.network, app)?;
@@ -129,6 +127,11 @@ fn fetch(args: &FetchArgs, manifest: &Manifest, app: &mut App<'_>) -> Result<Exi
     if opened.already_complete {
         tell_already_complete(&target, &opened, app);
         if !args.seed {
+            app.printer.event(&Event::End {
+                exit: 0,
+                sent: 0,
+                received: 0,
+            });
             return Ok(Exit::Done);
         }
     }
@@ -141,33 +144,13 @@ fn fetch(args: &FetchArgs, manifest: &Manifest, app: &mut App<'_>) -> Result<Exi
         wanted: opened.wanted,
     };
     let mut transfer = Transfer::start(content, &args.network, app)?;
-    app.printer.event(&Event::Start {
-        command: "fetch",
-        infohash: meta.info_hash().to_string(),
-        name: name.clone(),
-        size: meta.layout().total_len(),
-        piece_length: meta.layout().nominal_piece_len(),
-        pieces: meta.layout().piece_count(),
-        have,
-        dir: app.dir.join(&args.dir),
-        port: transfer.port(),
-    });
+    transfer.tell_start("fetch", have, app.dir.join(&args.dir), app);
     let ended = if opened.already_complete {
         serve(&mut transfer, None, app).map(|()| Exit::Done)
     } else {
         transfer_all(args, manifest, &mut transfer, app)
     };
-    let (sent, received) = (transfer.progress().sent, transfer.progress().received);
-    // What went wrong first is what the user must know.
-    let stopped = transfer.stop(app);
-    let exit = ended?;
-    stopped?;
-    app.printer.event(&Event::End {
-        exit: exit.code(),
-        sent,
-        received,
-    });
-    Ok(exit)
+    transfer.stop(ended, app)
 }
 
 fn open_output(
@@ -178,11 +161,14 @@ fn open_output(
 ) -> Result<Opened, CliError> {
     let dir = app.dir.join(&args.dir);
     if !dir.is_dir() {
-        let what = format!("{} is no directory", shown(&dir, app.dir));
-        return Err(CliError::new(Exit::Input, what).help(format!(
-            "mkdir -p {}",
-            escape(args.dir.as_os_str().as_encoded_bytes())
-        )));
+        let typed = shown(&dir, app.dir);
+        let failure = CliError::new(Exit::Input, format!("{typed} is no directory"));
+        let help = format!("mkdir -p {typed}");
+        return Err(if dir.exists() {
+            failure
+        } else {
+            failure.help(help)
+        });
     }
     let options = FetchOptions {
         dir,
@@ -203,7 +189,7 @@ fn open_output(
     };
     let meta = manifest.meta.clone();
     sampled(app, label, |meter| Store::fetch(meta, &options, meter))
-        .map_err(|error| of_storage(&error, app.dir))
+        .map_err(|error| app.fault(&error))
 }
 
 fn tell_already_complete(target: &Path, opened: &Opened, app: &mut App<'_>) {
@@ -258,7 +244,7 @@ fn download(
     loop {
         match transfer.step(app)? {
             Happened::Complete => return Ok(Ending::Complete),
-            Happened::DiskFault(fault) => return Err(disk_failure(&fault, transfer, app)),
+            Happened::DiskFault(fault) => return Err(disk_failure(&fault, args, transfer)),
             Happened::Nothing => {}
         }
         if transfer.progress().complete {
@@ -290,11 +276,19 @@ fn stalled(args: &FetchArgs, transfer: &Transfer) -> CliError {
     }
 }
 
-fn disk_failure(fault: &DiskFault, transfer: &Transfer, app: &mut App<'_>) -> CliError {
-    app.printer.end_status();
+fn disk_failure(fault: &DiskFault, args: &FetchArgs, transfer: &Transfer) -> CliError {
     let progress = transfer.progress();
     let percent = percent(progress.done_bytes, progress.wanted_bytes);
-    CliError::new(Exit::Disk, format!("{fault}: stopped at {percent} %"))
+    let why = match fault {
+        DiskFault::NoSpace(_) => {
+            format!(
+                "no space left in {}",
+                escape(args.dir.as_os_str().as_encoded_bytes())
+            )
+        }
+        DiskFault::Other(why) => why.clone(),
+    };
+    CliError::new(Exit::Disk, format!("{why}: stopped at {percent} %"))
         .because(fault)
         .help("make room and run the same command to resume")
 }

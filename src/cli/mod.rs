@@ -41,6 +41,8 @@ use output::{Look, Printer, ProgressMode};
 use text::{Style, Text};
 use units::RateUnit;
 
+use crate::storage::StorageError;
+
 pub use args::command;
 pub use error::{CliError, Exit};
 pub use signal::Signals;
@@ -102,6 +104,14 @@ impl App<'_> {
         let asked = self.signals.stop()?;
         self.printer.leave_status();
         Some(asked)
+    }
+
+    /// What the storage refused, in the words of the command line.
+    fn fault(&self, error: &StorageError) -> CliError {
+        match (error, self.signals.stop()) {
+            (StorageError::Cancelled, Some(exit)) => CliError::new(exit, "interrupted"),
+            _ => fault::of_storage(error, self.dir),
+        }
     }
 }
 

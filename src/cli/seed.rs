@@ -11,8 +11,7 @@ use clap::Args;
 
 use super::args::Network;
 use super::error::{CliError, Exit};
-use super::event::Event;
-use super::fault::{of_storage, shown};
+use super::fault::shown;
 use super::hashing::{Label, sampled};
 use super::manifest::{self, Manifest};
 use super::screen::copies_sent;
@@ -21,7 +20,6 @@ use super::transfer::{Content, Happened, Transfer};
 use super::units::{duration, show_count, show_counted, show_size, show_took};
 use super::{App, create, magnet, show};
 use crate::bitfield::Bitfield;
-use crate::metainfo::Metainfo;
 use crate::storage::Store;
 use crate::torrent::Progress;
 
@@ -114,33 +112,16 @@ pub(super) fn run(args: &SeedArgs, app: &mut App<'_>) -> Result<Exit, CliError> 
         wanted: all,
     };
     let mut transfer = Transfer::start(content, &args.network, app)?;
-    app.printer.event(&Event::Start {
-        command: "seed",
-        infohash: meta.info_hash().to_string(),
-        name: meta.name().to_owned(),
-        size: meta.layout().total_len(),
-        piece_length: meta.layout().nominal_piece_len(),
-        pieces: meta.layout().piece_count(),
-        have: meta.layout().piece_count(),
-        dir: app.dir.to_owned(),
-        port: transfer.port(),
-    });
+    let pieces = meta.layout().piece_count();
+    transfer.tell_start("seed", pieces, app.dir.to_owned(), app);
     let reachable = SocketAddr::new(reachable_ip(args.network.bind), transfer.port());
     introduce(&source.manifest, source.wrote, reachable, app);
-    let served = serve(args.until, &mut transfer, app);
-    let progress = transfer.progress().clone();
-    let took = transfer.took(app);
-    let stopped = transfer.stop(app);
-    served?;
-    stopped?;
+    tell_who_hears(transfer.trackers(), app);
+    let served = serve(args.until, &mut transfer, app).map(|()| Exit::Done);
+    let (progress, took) = (transfer.progress().clone(), transfer.took(app));
+    let exit = transfer.stop(served, app)?;
     tell_end(&progress, took, app);
-    let (sent, received) = (progress.sent, progress.received);
-    app.printer.event(&Event::End {
-        exit: 0,
-        sent,
-        received,
-    });
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 /// Whether the path is something to share rather than a manifest: a directory, or a file that
@@ -169,8 +150,8 @@ fn created(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
         }
     })?;
     let meta = Arc::new(made.meta);
-    let store = Store::seed_created(Arc::clone(&meta), &made.list)
-        .map_err(|error| of_storage(&error, app.dir))?;
+    let store =
+        Store::seed_created(Arc::clone(&meta), &made.list).map_err(|error| app.fault(&error))?;
     Ok(Source {
         manifest: Manifest { path, meta },
         store,
@@ -183,16 +164,13 @@ fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
     let manifest = manifest::open_any(&args.input, &args.network, app)?;
     let meta = &manifest.meta;
     let data = manifest::locate_data(&manifest, args.data.as_deref(), app)?;
-    let store =
-        Store::seed(Arc::clone(meta), &data).map_err(|error| of_storage(&error, app.dir))?;
+    let store = Store::seed(Arc::clone(meta), &data).map_err(|error| app.fault(&error))?;
     let pieces: Vec<_> = meta.layout().pieces().collect();
-    let (label, threads) = (
-        Label {
-            verb: "Checking",
-            name: meta.name(),
-        },
-        app.threads,
-    );
+    let threads = app.threads;
+    let label = Label {
+        verb: "Checking",
+        name: meta.name(),
+    };
     let good = sampled(app, label, |meter| store.recheck(&pieces, threads, meter));
     if let Some(exit) = app.stop_asked() {
         return Err(CliError::new(exit, "interrupted"));
@@ -243,16 +221,14 @@ fn introduce(manifest: &Manifest, wrote: Option<&str>, reachable: SocketAddr, ap
         let line = Text::new(format!("   aria2c --seed-time=0 {file}      "));
         app.printer.say(&line.styled(Style::Dim, others));
     }
-    app.printer
-        .say(&Text::default().styled(Style::Dim, format!(" {} Ctrl-C stops.", who_hears(meta))));
 }
 
-fn who_hears(meta: &Metainfo) -> &'static str {
-    if meta.trackers().is_empty() {
-        "Nothing is announced. Whoever has the manifest can fetch."
-    } else {
-        "Only its trackers are told. Whoever has the manifest can fetch."
-    }
+fn tell_who_hears(trackers: &[String], app: &mut App<'_>) {
+    let line = match trackers {
+        [] => " Nothing is announced. Whoever has the manifest can fetch. Ctrl-C stops.",
+        _ => " Only its trackers are told. Whoever has the manifest can fetch. Ctrl-C stops.",
+    };
+    app.printer.say(&Text::default().styled(Style::Dim, line));
 }
 
 fn serve(until: Until, transfer: &mut Transfer, app: &mut App<'_>) -> Result<(), CliError> {

@@ -14,7 +14,7 @@ use super::App;
 use super::args::Network;
 use super::error::{CliError, Exit};
 use super::event::Event;
-use super::fault::{of_storage, shown};
+use super::fault::shown;
 use super::hashing::SAMPLE_INTERVAL;
 use super::output::Status;
 use super::screen::{Fetching, Seeding, WAIT_SHOWN_AFTER, still_looking};
@@ -54,8 +54,8 @@ pub(super) struct Content {
 #[derive(Debug)]
 pub(super) struct Transfer {
     session: Session,
+    meta: Arc<Metainfo>,
     name: String,
-    pieces: u32,
     trackers: Vec<String>,
     progress: Progress,
     started: Duration,
@@ -107,15 +107,14 @@ impl Transfer {
             .trackers
             .clone()
             .unwrap_or_else(|| meta.trackers().to_vec());
-        let pieces = meta.layout().piece_count();
-        let session = Session::start(meta, Arc::new(store), have, wanted, config)
+        let session = Session::start(Arc::clone(&meta), Arc::new(store), have, wanted, config)
             .map_err(|error| of_session(&error, app))?;
         let now = app.printer.elapsed();
         Ok(Self {
             progress: session.progress(),
             session,
+            meta,
             name,
-            pieces,
             trackers: tiers.into_iter().flatten().collect(),
             started: now,
             stored_last: now,
@@ -124,6 +123,28 @@ impl Transfer {
             told: Trouble::None,
             warned: BTreeSet::new(),
         })
+    }
+
+    /// Tells a program that it runs.
+    pub(super) fn tell_start(
+        &self,
+        command: &'static str,
+        have: u32,
+        dir: PathBuf,
+        app: &mut App<'_>,
+    ) {
+        let layout = self.meta.layout();
+        app.printer.event(&Event::Start {
+            command,
+            infohash: self.meta.info_hash().to_string(),
+            name: self.name.clone(),
+            size: layout.total_len(),
+            piece_length: layout.nominal_piece_len(),
+            pieces: layout.piece_count(),
+            have,
+            dir,
+            port: self.session.port(),
+        });
     }
 
     /// Lets the swarm work until the next sample is due, or until something happened.
@@ -155,6 +176,11 @@ impl Transfer {
     /// The port that peers can connect to.
     pub(super) const fn port(&self) -> u16 {
         self.session.port()
+    }
+
+    /// Every tracker that is asked.
+    pub(super) fn trackers(&self) -> &[String] {
+        &self.trackers
     }
 
     /// How long it has been running.
@@ -206,7 +232,7 @@ impl Transfer {
             name: &self.name,
             progress: &self.progress,
             trackers: &self.trackers,
-            pieces: self.pieces,
+            pieces: self.meta.layout().piece_count(),
         };
         show(&view, false, app);
     }
@@ -219,13 +245,26 @@ impl Transfer {
             .finish()
             .recv()
             .unwrap_or(Err(StorageError::Cancelled));
-        answer.map_err(|error| of_storage(&error, app.dir))
+        answer.map_err(|error| app.fault(&error))
     }
 
-    /// Says goodbye to trackers and makes durable what was stored.
-    pub(super) fn stop(self, app: &mut App<'_>) -> Result<(), CliError> {
+    /// Says goodbye to trackers, makes durable what was stored, and tells how it ended.
+    pub(super) fn stop(
+        self,
+        ended: Result<Exit, CliError>,
+        app: &mut App<'_>,
+    ) -> Result<Exit, CliError> {
         app.printer.end_status();
-        self.session.stop().map_err(|error| of_session(&error, app))
+        let stopped = self.session.stop().map_err(|error| of_session(&error, app));
+        // What went wrong first is what the user must know.
+        let exit = ended?;
+        stopped?;
+        app.printer.event(&Event::End {
+            exit: exit.code(),
+            sent: self.progress.sent,
+            received: self.progress.received,
+        });
+        Ok(exit)
     }
 
     fn stands_still(&self) -> bool {
@@ -393,6 +432,6 @@ fn of_session(error: &SessionError, app: &App<'_>) -> CliError {
             CliError::new(Exit::Network, error.to_string()).because(source)
         }
         SessionError::Start(_) => CliError::new(Exit::Other, error.to_string()).because(error),
-        SessionError::Storage(error) => of_storage(error, app.dir),
+        SessionError::Storage(error) => app.fault(error),
     }
 }

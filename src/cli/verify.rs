@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::error::{CliError, Exit};
 use super::event::Event;
-use super::fault::{of_storage, shown};
+use super::fault::shown;
 use super::hashing::{Label, sampled};
 use super::manifest::{self, Manifest};
 use super::text::{Style, Text};
@@ -45,7 +45,7 @@ pub(super) fn run(args: &VerifyArgs, app: &mut App<'_>) -> Result<Exit, CliError
     let report = sampled(app, label, |meter| {
         storage::verify(meta, &data, threads, meter)
     })
-    .map_err(|error| of_storage(&error, app.dir))?;
+    .map_err(|error| app.fault(&error))?;
     for bad in &report.bad_files {
         tell_bad_file(bad, meta, app);
     }

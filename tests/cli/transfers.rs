@@ -67,6 +67,18 @@ fn what_is_seeded_is_fetched_and_a_second_fetch_has_nothing_to_do() {
 }
 
 #[test]
+fn several_manifests_are_fetched_one_after_the_other() {
+    let world = World::new().with("a.bin", noise(5)).with("b.bin", noise(7));
+    for name in ["a.bin", "b.bin"] {
+        assert_eq!(world.run(&["create", name]).exit, Exit::Done);
+    }
+    let ran = world.run(&["fetch", "a.bin.torrent", "b.bin.torrent", "-q"]);
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Done, "a.bin\nb.bin\n"));
+    let ran = world.run(&["fetch", "a.bin.torrent", "b.bin.torrent", "--seed"]);
+    assert_eq!(ran.exit, Exit::Usage);
+}
+
+#[test]
 fn a_fetch_that_is_interrupted_resumes_where_it_was() {
     let world = world();
     let (seed, peer) = seed(&world, 6_000_000, &["--upload-limit", "4M"]);
