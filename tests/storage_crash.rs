@@ -84,6 +84,21 @@ fn a_file_changed_between_two_runs_is_hashed_again() {
     assert_eq!(lost.len(), 1, "one byte spoils one piece");
 }
 
+#[test]
+fn a_file_changed_right_after_a_kill_is_hashed_though_a_write_of_ours_was_under_way() {
+    let (dir, content) = (tempdir().unwrap(), Content::bare(200_000));
+    let opened = content.fetch(&options(dir.path())).unwrap();
+    (0..4).for_each(|number| write(&content, &opened, number));
+    opened.store.checkpoint().unwrap();
+    write(&content, &opened, 6);
+    drop(opened);
+    // At once, and in a piece that the journal vouches for.
+    let data = part(dir.path(), "bare.bin").join("data");
+    let file = fs::OpenOptions::new().write(true).open(&data).unwrap();
+    file.write_all_at(&[0xee; 100], 16_384 + 8_000).unwrap();
+    assert_eq!(expect_sound(&content, dir.path()), [0, 2, 3, 6].into());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 

@@ -80,8 +80,6 @@ pub(super) struct Record {
     pub(super) stamps: BTreeMap<usize, Stamp>,
     /// Whether the end is missing: pieces may have been written of which nothing is said.
     pub(super) is_torn: bool,
-    /// When the journal was last written to, in nanoseconds since 1970.
-    pub(super) written: i64,
 }
 
 /// All that a new journal is to say.
@@ -112,13 +110,12 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Past::Unknown),
             result => result?,
         };
-        let stamp = Stamp::of(&file)?;
         let mut bytes = Vec::new();
         file.take(JOURNAL_MAX + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > JOURNAL_MAX {
             return Ok(Past::Unknown);
         }
-        Ok(parse(&bytes, subject, stamp.mtime))
+        Ok(parse(&bytes, subject))
     }
 
     /// Replaces the journal in `dir` by one that says exactly this, durably.
@@ -193,7 +190,7 @@ impl Journal {
 }
 
 /// What these bytes say; never more than what is vouched for, whatever they are.
-fn parse(bytes: &[u8], subject: &Subject, written: i64) -> Past {
+fn parse(bytes: &[u8], subject: &Subject) -> Past {
     let Some((head, mut rest)) = bytes.split_at_checked(HEADER_LEN) else {
         return Past::Unknown;
     };
@@ -213,7 +210,6 @@ fn parse(bytes: &[u8], subject: &Subject, written: i64) -> Past {
         intents: Bitfield::empty(pieces),
         stamps: BTreeMap::new(),
         is_torn: false,
-        written,
     };
     let mut offset = HEADER_LEN;
     while !rest.is_empty() {

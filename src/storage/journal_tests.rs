@@ -78,13 +78,13 @@ fn a_journal_cut_anywhere_vouches_for_no_more_than_the_whole() {
     let bytes = written(dir.path());
     let whole = bits(&[1, 2, 7]);
     for len in 0..bytes.len() {
-        let cut = known(parse(&bytes[..len], &subject(), 0));
+        let cut = known(parse(&bytes[..len], &subject()));
         let vouched = cut.map_or(Bitfield::empty(PIECES), |record| record.durable);
         assert_eq!(vouched.count_difference(&whole), 0, "cut to {len}");
     }
     let mut zeroed = bytes.clone();
     zeroed.resize(bytes.len() + 5_000, 0);
-    let record = known(parse(&zeroed, &subject(), 0)).expect("a power cut leaves zeros behind");
+    let record = known(parse(&zeroed, &subject())).expect("a power cut leaves zeros behind");
     assert_eq!(record.durable, whole);
 }
 
@@ -97,7 +97,7 @@ fn a_journal_damaged_anywhere_vouches_for_no_more_than_the_whole() {
         for flip in [1, 0x80, 0xff] {
             let mut damaged = bytes.clone();
             damaged[at] ^= flip;
-            let read = known(parse(&damaged, &subject(), 0));
+            let read = known(parse(&damaged, &subject()));
             let vouched = read.map_or(Bitfield::empty(PIECES), |record| record.durable);
             assert_eq!(vouched.count_difference(&whole), 0, "byte {at} ^ {flip}");
         }
@@ -110,7 +110,7 @@ fn a_record_counts_only_where_it_was_written() {
     let bytes = written(dir.path());
     let mut twice = bytes.clone();
     twice.extend_from_slice(&bytes[HEADER_LEN..]);
-    assert!(known(parse(&twice, &subject(), 0)).is_none());
+    assert!(known(parse(&twice, &subject())).is_none());
 }
 
 #[test]
@@ -119,13 +119,13 @@ fn a_journal_of_other_content_is_told_from_a_broken_one() {
     let bytes = written(dir.path());
     let mut other = subject();
     other.content = [9; 20];
-    assert!(matches!(parse(&bytes, &other, 0), Past::OtherContent));
+    assert!(matches!(parse(&bytes, &other), Past::OtherContent));
     let mut selection = subject();
     selection.selection = [9; 20];
-    assert!(matches!(parse(&bytes, &selection, 0), Past::Unknown));
+    assert!(matches!(parse(&bytes, &selection), Past::Unknown));
     let mut version = bytes;
     version[8] += 1;
-    assert!(matches!(parse(&version, &subject(), 0), Past::Unknown));
+    assert!(matches!(parse(&version, &subject()), Past::Unknown));
 }
 
 #[test]

@@ -9,29 +9,14 @@ use crate::storage::files::Files;
 use crate::storage::journal::Record;
 use crate::storage::spans::{Place, piece_range};
 
-/// How long after the last word of the journal a write that it announced may have taken place.
-/// Chosen: a thread may be stalled between the two; whoever edits a file by hand takes longer.
-const WRITE_DELAY_MAX: i64 = 2_000_000_000;
-
 impl Plan<'_> {
-    /// Which pieces a journal makes trustworthy, and which have to be hashed.
+    /// Which pieces a journal makes trustworthy, and which have to be hashed: also those of a file
+    /// whose last write was our own and cut short, for nobody can tell that from another's.
     pub(super) fn judge(&self, record: &Record, files: &Files) -> (Bitfield, Vec<PieceIndex>) {
-        let mut announced = BTreeSet::new();
-        for piece in self.pieces(&record.intents) {
-            announced.extend(files.files_of(piece_range(self.meta.layout(), piece)));
-        }
         let mut fitting = BTreeSet::new();
         for (&file, &stamp) in record.stamps.range(..=files.side_number()) {
-            let Some(on_disk) = files.stamp_on_disk(file) else {
-                continue;
-            };
-            // A write of ours was cut short: it changed the times, and nobody else did since.
-            let latest = record.written.saturating_add(WRITE_DELAY_MAX);
-            let is_ours = announced.contains(&file)
-                && on_disk.inode == stamp.inode
-                && on_disk.mtime.max(on_disk.ctime) <= latest;
-            if on_disk == stamp || is_ours {
-                files.trust(file, on_disk);
+            if files.stamp_on_disk(file) == Some(stamp) {
+                files.trust(file, stamp);
                 fitting.insert(file);
             }
         }
