@@ -148,7 +148,7 @@ def test_a_file_that_changes_beneath_a_seed_does_no_harm(
     code = fetch.wait(60)
     assert code == 7, fetch.tail()
     assert not (tmp_path / "out" / "content.bin").exists()
-    # What was on its way when the file changed may be bad, and is thrown away; no piece is bad twice.
+    # What was on its way when the file changed may be bad, and is thrown away; none is bad twice.
     bad = [event["message"] for event in fetch.events("warning") if event["code"] == "bad-piece"]
     assert len(bad) == len(set(bad)), bad
     shared.seed.stop()
