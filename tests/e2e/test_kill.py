@@ -11,7 +11,7 @@ from harness.content import KIB, MIB, assert_same, fill
 from harness.process import Process, Processes
 from harness.report import REPORT
 
-SIZE = 192 * MIB
+SIZE = 256 * MIB
 KILLS = 20
 # Pieces that may be on their way when a fetcher dies.
 IN_FLIGHT = 16
@@ -28,11 +28,12 @@ def test_twenty_kills_cost_no_verified_piece(tmp_path: Path, processes: Processe
     original, manifest = tmp_path / "content.bin", tmp_path / "content.torrent"
     fill(original, SIZE)
     ours.create(original, manifest, "-s", str(piece_len))
-    seed = ours.seed(processes, manifest, original)
+    # So slow that every run is killed with pieces on their way.
+    seed = ours.seed(processes, manifest, original, "--upload-limit", "24M")
     words = ["--peer", ours.address(seed), "--json-pieces", "--no-seed"]
     chance, runs = random.Random(20), []
     for _ in range(KILLS):
-        run = ours.fetch(processes, manifest, tmp_path / "out", *words, "--download-limit", "4M")
+        run = ours.fetch(processes, manifest, tmp_path / "out", *words)
         runs.append(run)
         time.sleep(chance.uniform(0.02, 0.6))
         assert run.code is None, f"ended before it was killed\n{run.tail()}"
@@ -46,7 +47,7 @@ def test_twenty_kills_cost_no_verified_piece(tmp_path: Path, processes: Processe
     twice = len(pieces) - len(set(pieces))
     sent = seed.events("end")[0]["sent"]
     REPORT.row(
-        "192 MiB fetch, killed 20 times",
+        "256 MiB fetch, killed 20 times",
         ["pieces", "stored before the last run", "stored twice", "sent beyond one copy, MiB"],
         SIZE // piece_len,
         len(pieces) - len(stored(runs[-1])),
