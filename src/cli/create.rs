@@ -54,6 +54,9 @@ pub(super) fn run(args: &CreateArgs, app: &mut App<'_>) -> Result<Exit, CliError
     if args.dry_run {
         return dry_run(&builder, target.as_deref(), app);
     }
+    if let Some(target) = &target {
+        check_target(target, &args.paths, app)?;
+    }
     let Created { meta, .. } = hashed(&builder, list, app)?;
     let wrote = match &target {
         None => {
@@ -128,6 +131,38 @@ pub(super) fn plain_builder(list: &FileList) -> Builder {
 /// Where a manifest goes if nobody says.
 pub(super) fn manifest_path(name: &str, dir: &Path) -> PathBuf {
     dir.join(format!("{name}.torrent"))
+}
+
+/// Finds out before hours of hashing that the manifest has no place, or would describe itself.
+pub(super) fn check_target(
+    target: &Path,
+    paths: &[PathBuf],
+    app: &App<'_>,
+) -> Result<(), CliError> {
+    let typed = shown(target, app.dir);
+    let Some(parent) = target
+        .parent()
+        .and_then(|parent| parent.canonicalize().ok())
+    else {
+        return Err(
+            CliError::new(Exit::Input, format!("there is no directory for {typed}"))
+                .help("-o with a path that exists"),
+        );
+    };
+    let holds = |path: &PathBuf| {
+        app.dir
+            .join(path)
+            .canonicalize()
+            .is_ok_and(|path| path.is_dir() && parent.starts_with(path))
+    };
+    match paths.iter().find(|path| holds(path)) {
+        Some(path) => {
+            let path = shown(&app.dir.join(path), app.dir);
+            let what = format!("{typed} would lie in {path}, which it describes");
+            Err(CliError::new(Exit::Usage, what).help("run swarm in another directory"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What writing a manifest did.

@@ -135,3 +135,56 @@ fn advice(error: &StorageError) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn told(error: &StorageError) -> String {
+        let error = of_storage(error, Path::new("/home/me"));
+        let help = error
+            .help
+            .map(|help| format!("\nhelp: {help}"))
+            .unwrap_or_default();
+        format!("{} {}{help}", error.exit.code(), error.what)
+    }
+
+    #[test]
+    fn a_file_that_changes_is_named_with_both_sizes() {
+        let changed = |after| StorageError::Changed {
+            file: 0,
+            path: PathBuf::from("/home/me/model/w.bin"),
+            before: 4_096,
+            after,
+        };
+        insta::assert_snapshot!(told(&changed(8_192)), @r"
+        3 model/w.bin changed while being hashed (size 4,096 → 8,192)
+        help: run again when it is stable
+        ");
+        insta::assert_snapshot!(told(&changed(4_096)), @r"
+        3 model/w.bin changed while being hashed (same size)
+        help: run again when it is stable
+        ");
+    }
+
+    #[test]
+    fn a_disk_that_is_too_small_is_named_with_what_is_short() {
+        let error = StorageError::NoSpace {
+            path: PathBuf::from("/srv"),
+            free: 3_328_599_654,
+            needed: 6_077_415_424,
+        };
+        insta::assert_snapshot!(told(&error), @"9 /srv has 3.1 GiB free, 5.66 GiB needed (2.56 GiB short)");
+    }
+
+    #[test]
+    fn an_output_in_use_names_the_process() {
+        let path = PathBuf::from("/home/me");
+        insta::assert_snapshot!(told(&StorageError::Locked { path, pid: Some(4_711) }), @r"
+        1 . is in use by process 4711
+        help: wait for it to end, or -d another directory
+        ");
+    }
+}

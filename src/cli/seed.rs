@@ -135,8 +135,10 @@ fn is_data(path: &Path) -> bool {
 
 /// Makes the manifest first; its pieces need no second look.
 fn created(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
-    let list = create::scanned(&[PathBuf::from(&args.input)], &create::scan_all(), app)?;
+    let shared = [PathBuf::from(&args.input)];
+    let list = create::scanned(&shared, &create::scan_all(), app)?;
     let path = create::manifest_path(&list.name, app.dir);
+    create::check_target(&path, &shared, app)?;
     let mut builder = create::plain_builder(&list);
     builder.trackers.clone_from(&args.network.tracker);
     let made = create::hashed(&builder, list, app)?;
@@ -286,5 +288,63 @@ fn quoted(word: &str) -> String {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_seed_can_be_told_in_five_ways() {
+        let secs = Duration::from_secs;
+        let cases = [
+            ("forever", Until::Forever),
+            ("copies=40", Until::Copies(40)),
+            ("idle=10m", Until::Idle(secs(600))),
+            ("ratio=1.5", Until::Ratio(1.5)),
+            ("time=2h", Until::Time(secs(7_200))),
+        ];
+        for (text, until) in cases {
+            assert_eq!(text.parse(), Ok(until));
+        }
+        for text in [
+            "",
+            "copies",
+            "copies=-1",
+            "ratio=NaN",
+            "idle=10",
+            "forever=1",
+        ] {
+            assert!(text.parse::<Until>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_seed_ends_when_what_it_waits_for_is_there() {
+        let progress = Progress {
+            wanted_bytes: 100,
+            sent: 150,
+            completed_seen: 2,
+            idle: Duration::from_secs(9),
+            ..Progress::default()
+        };
+        let reached = |text: &str| {
+            let until: Until = text.parse().expect("valid");
+            until.is_reached(&progress, Duration::from_secs(60))
+        };
+        for text in ["copies=2", "idle=9s", "ratio=1.5", "time=1m"] {
+            assert!(reached(text), "{text}");
+        }
+        for text in ["forever", "copies=3", "idle=10s", "ratio=1.6", "time=2m"] {
+            assert!(!reached(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_quoted_as_a_shell_takes_it() {
+        assert_eq!(quoted("model-70b.torrent"), "model-70b.torrent");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's; rm"), "'it'\\''s; rm'");
     }
 }

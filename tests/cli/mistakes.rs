@@ -216,6 +216,26 @@ fn nothing_to_share() {
 }
 
 #[test]
+fn a_manifest_that_has_no_place() {
+    let world = World::new().with("model/w.bin", "w");
+    assert_snapshot!(world.refused(&["create", "model", "-o", "no/where.torrent"]), @r"
+    exit 3
+    error: there is no directory for no/where.torrent
+    help: -o with a path that exists
+    ");
+    assert_snapshot!(world.refused(&["create", "model", "-o", "model/m.torrent"]), @r"
+    exit 2
+    error: model/m.torrent would lie in model, which it describes
+    help: run swarm in another directory
+    ");
+    assert_snapshot!(world.refused(&["seed", "."]).replace(&world.name(), "[NAME]"), @r"
+    exit 2
+    error: [NAME].torrent would lie in ., which it describes
+    help: run swarm in another directory
+    ");
+}
+
+#[test]
 fn a_piece_size_that_cannot_be() {
     let world = World::new().with("a", "a");
     assert_snapshot!(world.refused(&["create", "-s", "17K", "a"]), @r"

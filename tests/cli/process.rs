@@ -1,6 +1,7 @@
 //! What only a process of its own can show: signals, a reader that goes away, the environment.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
@@ -73,6 +74,35 @@ fn the_first_signal_ends_in_order_with_its_own_code() {
 }
 
 #[test]
+fn the_second_signal_ends_at_once() {
+    let world = shared();
+    // Accepts and never answers: the goodbye to it takes the whole 2 s that it may.
+    let tracker = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}/announce", tracker.local_addr().unwrap());
+    let words = [
+        "seed",
+        "model.torrent",
+        "-t",
+        &url,
+        "--json",
+        "--bind",
+        "127.0.0.1",
+        "-p",
+        "0",
+    ];
+    let mut child = swarm(&world, &words).spawn().unwrap();
+    // The session runs as soon as it talks to its tracker.
+    let _connection = tracker.accept().unwrap();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        kill(&child, "-INT");
+    };
+    assert_eq!(status.code(), Some(130));
+}
+
+#[test]
 fn a_status_line_can_be_asked_for() {
     let world = shared();
     let (mut child, events) = lonely_fetch(&world);
@@ -98,6 +128,7 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
     assert_eq!(output.stderr, b"");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_full_device_is_an_error_even_for_a_short_answer() {
     let world = shared();

@@ -50,6 +50,17 @@ impl World {
         self.dir.path().join(path)
     }
 
+    /// What its directory is called.
+    pub(crate) fn name(&self) -> String {
+        self.dir
+            .path()
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
     pub(crate) fn with(self, path: &str, content: impl AsRef<[u8]>) -> Self {
         self.write(path, content);
         self
