@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::error::{CliError, Exit};
-use super::event::Event;
+use super::event::{Event, lossy};
 use super::fault::shown;
 use super::hashing::{Label, sampled};
 use super::text::Text;
@@ -149,6 +149,14 @@ pub(super) fn check_target(
                 .help("-o with a path that exists"),
         );
     };
+    let is_target = |path: &PathBuf| {
+        let own = app.dir.join(path).canonicalize();
+        own.is_ok_and(|own| target.canonicalize().is_ok_and(|target| own == target))
+    };
+    if paths.iter().any(is_target) {
+        let what = format!("{typed} is what is to be shared");
+        return Err(CliError::new(Exit::Usage, what).help("-o with another name"));
+    }
     let holds = |path: &PathBuf| {
         app.dir
             .join(path)
@@ -199,16 +207,17 @@ pub(super) fn write_manifest(
         let what = format!("cannot write {}: {error}", shown(target, dir));
         CliError::new(Exit::Disk, what).because(&error)
     };
-    let exists = match fs::read(target) {
-        Ok(present) if present == meta.raw() => return Ok(Written::Unchanged),
-        Ok(_) => true,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(error) => return Err(failed(error)),
-    };
-    if exists && !force {
+    let differs = || {
         let what = format!("{} exists and differs", shown(target, dir));
-        return Err(CliError::new(Exit::Exists, what)
-            .help("create -f to overwrite it, or create -o another name"));
+        CliError::new(Exit::Exists, what)
+            .help("create -f to overwrite it, or create -o another name")
+    };
+    let exists = fs::symlink_metadata(target).is_ok();
+    if exists && holds(target, meta.raw()) {
+        return Ok(Written::Unchanged);
+    }
+    if exists && !force {
+        return Err(differs());
     }
     let parent = target.parent().unwrap_or(dir);
     // A temporary file is private by itself; a manifest is as readable as any new file.
@@ -224,7 +233,10 @@ pub(super) fn write_manifest(
         file.persist(target).map_err(|error| failed(error.error))?;
     } else {
         file.persist_noclobber(target)
-            .map_err(|error| failed(error.error))?;
+            .map_err(|lost| match lost.error.kind() {
+                io::ErrorKind::AlreadyExists => differs(),
+                _ => failed(lost.error),
+            })?;
     }
     Ok(if exists {
         Written::Replaced
@@ -233,10 +245,17 @@ pub(super) fn write_manifest(
     })
 }
 
+/// Whether the file holds exactly these bytes; a file of another length is not read.
+fn holds(target: &Path, bytes: &[u8]) -> bool {
+    let is_as_long = |found: fs::Metadata| found.is_file() && found.len() == bytes.len() as u64;
+    fs::metadata(target).is_ok_and(is_as_long)
+        && fs::read(target).is_ok_and(|present| present == bytes)
+}
+
 /// The line, event and result that tell of a new manifest.
 fn tell(meta: &Metainfo, target: Option<&Path>, wrote: &str, app: &mut App<'_>) {
     app.printer.event(&Event::Created {
-        path: target.map(Path::to_owned),
+        path: target.map(lossy),
         infohash: meta.info_hash().to_string(),
         name: meta.name().to_owned(),
         size: meta.layout().total_len(),

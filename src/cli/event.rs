@@ -3,7 +3,7 @@
 //! Sizes in bytes, times in seconds, rates in bytes per second.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ pub(super) enum Event {
         /// How many of them are here already.
         have: u32,
         /// Where the data is or goes.
-        dir: PathBuf,
+        dir: String,
         /// The port that peers can reach us on.
         port: u16,
     },
@@ -75,7 +75,7 @@ pub(super) enum Event {
         /// How long it took.
         seconds: f64,
         /// Where it is.
-        path: PathBuf,
+        path: String,
         /// The share that came from peers that had everything.
         from_seed: f64,
         /// Pieces whose hash was wrong.
@@ -91,7 +91,7 @@ pub(super) enum Event {
     /// A manifest was made.
     Created {
         /// Where it was written, if it was.
-        path: Option<PathBuf>,
+        path: Option<String>,
         /// The swarm, in hexadecimal.
         infohash: String,
         /// What it describes.
@@ -193,4 +193,9 @@ pub(super) struct Line<'a> {
     pub(super) t: f64,
     #[serde(flatten)]
     pub(super) event: &'a Event,
+}
+
+/// A path for programs: what is not UTF-8 in it is replaced, as JSON can hold nothing else.
+pub(super) fn lossy(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }

@@ -9,11 +9,12 @@ use clap::{Args, ValueEnum};
 
 use super::args::Network;
 use super::error::{CliError, Exit};
-use super::event::Event;
+use super::event::{Event, lossy};
 use super::fault::shown;
 use super::hashing::{Label, sampled};
 use super::manifest::{self, Manifest};
 use super::screen::{done_parts, stopped_line};
+use super::seed::quoted;
 use super::text::{Style, Text};
 use super::transfer::{Content, Happened, Transfer};
 use super::units::{percent, show_counted, show_size, show_took};
@@ -102,15 +103,21 @@ pub(super) fn run(args: &FetchArgs, app: &mut App<'_>) -> Result<Exit, CliError>
         let what = "--output and --seed are for one manifest, but several are named";
         return Err(CliError::new(Exit::Usage, what).help("run swarm fetch once for each"));
     }
-    for input in &args.inputs {
+    for (place, input) in args.inputs.iter().enumerate() {
         let manifest = manifest::open_any(input, &args.network, app)?;
         if args.list {
+            let summary = show::summary(&manifest.meta, true);
+            app.printer.event(&Event::Manifest(Box::new(summary)));
             show::list_files(&manifest.meta, app);
             continue;
         }
         let exit = fetch(args, &manifest, app)?;
-        if exit != Exit::Done || app.stop_asked().is_some() {
+        if exit != Exit::Done {
             return Ok(exit);
+        }
+        let is_last = place + 1 == args.inputs.len();
+        if let Some(stop) = app.stop_asked().filter(|_| !is_last) {
+            return Ok(stop);
         }
     }
     Ok(Exit::Done)
@@ -125,7 +132,7 @@ fn fetch(args: &FetchArgs, manifest: &Manifest, app: &mut App<'_>) -> Result<Exi
     let opened = open_output(args, manifest, &name, app)?;
     let target = app.dir.join(&args.dir).join(&name);
     if opened.already_complete {
-        tell_already_complete(&target, &opened, app);
+        tell_already_complete(&target, opened.have.count(), app);
         if !args.seed {
             app.printer.event(&Event::End {
                 exit: 0,
@@ -144,7 +151,7 @@ fn fetch(args: &FetchArgs, manifest: &Manifest, app: &mut App<'_>) -> Result<Exi
         wanted: opened.wanted,
     };
     let mut transfer = Transfer::start(content, &args.network, app)?;
-    transfer.tell_start("fetch", have, app.dir.join(&args.dir), app);
+    transfer.tell_start("fetch", have, &app.dir.join(&args.dir), app);
     let ended = if opened.already_complete {
         serve(&mut transfer, None, app).map(|()| Exit::Done)
     } else {
@@ -163,7 +170,7 @@ fn open_output(
     if !dir.is_dir() {
         let typed = shown(&dir, app.dir);
         let failure = CliError::new(Exit::Input, format!("{typed} is no directory"));
-        let help = format!("mkdir -p {typed}");
+        let help = format!("mkdir -p {}", quoted(&typed));
         return Err(if dir.exists() {
             failure
         } else {
@@ -192,9 +199,9 @@ fn open_output(
         .map_err(|error| app.fault(&error))
 }
 
-fn tell_already_complete(target: &Path, opened: &Opened, app: &mut App<'_>) {
+fn tell_already_complete(target: &Path, have: u32, app: &mut App<'_>) {
     let path = shown(target, app.dir);
-    let pieces = show_counted(opened.have.count().into(), "piece");
+    let pieces = show_counted(have.into(), "piece");
     let line = Text::new(" ")
         .styled(Style::Good, "Already complete")
         .plain("  ");
@@ -204,7 +211,7 @@ fn tell_already_complete(target: &Path, opened: &Opened, app: &mut App<'_>) {
     app.printer.result(vec![line], &path);
     app.printer.event(&Event::Complete {
         seconds: 0.0,
-        path: target.to_owned(),
+        path: lossy(target),
         from_seed: 0.0,
         bad_pieces: 0,
     });
@@ -302,7 +309,7 @@ fn tell_complete(transfer: &Transfer, path: &Path, app: &mut App<'_>) {
         .result(done_parts(&shown, progress, took, rates), &shown);
     app.printer.event(&Event::Complete {
         seconds: took.as_secs_f64(),
-        path: path.to_owned(),
+        path: lossy(path),
         from_seed: progress.received_from_seeds as f64 / progress.received.max(1) as f64,
         bad_pieces: progress.bad_pieces,
     });

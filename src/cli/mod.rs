@@ -138,7 +138,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, env: &mut Env) -> Exit {
     };
     let ended = dispatch(cli, &mut app);
     let mut exit = ended.unwrap_or_else(|error| {
-        app.printer.error(&error);
+        if !app.printer.is_abandoned() {
+            app.printer.error(&error);
+        }
         error.exit
     });
     if let Err(error) = app.printer.finish()

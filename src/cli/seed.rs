@@ -92,6 +92,8 @@ impl Until {
 struct Source {
     manifest: Manifest,
     store: Store,
+    /// Where the data is.
+    data: PathBuf,
     /// Whether the manifest was made in this run, and how writing it went.
     wrote: Option<&'static str>,
 }
@@ -113,7 +115,8 @@ pub(super) fn run(args: &SeedArgs, app: &mut App<'_>) -> Result<Exit, CliError> 
     };
     let mut transfer = Transfer::start(content, &args.network, app)?;
     let pieces = meta.layout().piece_count();
-    transfer.tell_start("seed", pieces, app.dir.to_owned(), app);
+    let dir = source.data.parent().unwrap_or(app.dir);
+    transfer.tell_start("seed", pieces, dir, app);
     let reachable = SocketAddr::new(reachable_ip(args.network.bind), transfer.port());
     introduce(&source.manifest, source.wrote, reachable, app);
     tell_who_hears(transfer.trackers(), app);
@@ -157,6 +160,7 @@ fn created(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
     Ok(Source {
         manifest: Manifest { path, meta },
         store,
+        data: app.dir.join(&args.input),
         wrote: Some(wrote.word()),
     })
 }
@@ -177,6 +181,9 @@ fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
     if let Some(exit) = app.stop_asked() {
         return Err(CliError::new(exit, "interrupted"));
     }
+    if app.printer.is_abandoned() {
+        return Err(CliError::new(Exit::Interrupted, "nobody reads the output"));
+    }
     if !good.is_full() {
         let typed = shown(&manifest.path, app.dir);
         let what = format!(
@@ -192,6 +199,7 @@ fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
     Ok(Source {
         manifest,
         store,
+        data,
         wrote: None,
     })
 }
@@ -282,7 +290,7 @@ fn reachable_ip(bind: Option<IpAddr>) -> IpAddr {
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-+,/=@%:".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()

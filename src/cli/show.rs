@@ -169,7 +169,7 @@ fn made(meta: &Metainfo) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
-fn summary(meta: &Metainfo, with_files: bool) -> Summary {
+pub(super) fn summary(meta: &Metainfo, with_files: bool) -> Summary {
     let layout = meta.layout();
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let file = |(number, file): (usize, &FileEntry)| File {

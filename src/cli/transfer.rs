@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use rand::rngs::SysRng;
 use super::App;
 use super::args::Network;
 use super::error::{CliError, Exit};
-use super::event::Event;
+use super::event::{Event, lossy};
 use super::fault::shown;
 use super::hashing::SAMPLE_INTERVAL;
 use super::output::Status;
@@ -59,8 +59,8 @@ pub(super) struct Transfer {
     trackers: Vec<String>,
     progress: Progress,
     started: Duration,
-    /// When the last wanted byte was stored.
-    stored_last: Duration,
+    /// When the last useful payload came.
+    fed_last: Duration,
     /// Since when nobody is connected.
     alone_since: Option<Duration>,
     has_met_peer: bool,
@@ -117,7 +117,7 @@ impl Transfer {
             name,
             trackers: tiers.into_iter().flatten().collect(),
             started: now,
-            stored_last: now,
+            fed_last: now,
             alone_since: Some(now),
             has_met_peer: false,
             told: Trouble::None,
@@ -130,7 +130,7 @@ impl Transfer {
         &self,
         command: &'static str,
         have: u32,
-        dir: PathBuf,
+        dir: &Path,
         app: &mut App<'_>,
     ) {
         let layout = self.meta.layout();
@@ -142,7 +142,7 @@ impl Transfer {
             piece_length: layout.nominal_piece_len(),
             pieces: layout.piece_count(),
             have,
-            dir,
+            dir: lossy(dir),
             port: self.session.port(),
         });
     }
@@ -188,9 +188,9 @@ impl Transfer {
         app.printer.elapsed().saturating_sub(self.started)
     }
 
-    /// How long no wanted byte has been stored.
+    /// How long no useful payload has come.
     pub(super) fn stalled(&self, app: &App<'_>) -> Duration {
-        app.printer.elapsed().saturating_sub(self.stored_last)
+        app.printer.elapsed().saturating_sub(self.fed_last)
     }
 
     /// Whether any peer was ever connected.
@@ -273,8 +273,8 @@ impl Transfer {
 
     fn sample(&mut self, now: Duration) {
         let progress = self.session.progress();
-        if progress.done_bytes != self.progress.done_bytes {
-            self.stored_last = now;
+        if useful(&progress) > useful(&self.progress) {
+            self.fed_last = now;
         }
         self.has_met_peer |= progress.peers > 0;
         self.alone_since = match progress.peers {
@@ -352,6 +352,12 @@ impl Transfer {
     fn url(&self, tracker: TrackerId) -> &str {
         self.trackers.get(tracker.0).map_or("?", String::as_str)
     }
+}
+
+/// Payload bytes that came and were not in vain. Unfinished pieces count: on a slow link a large one
+/// takes longer than a stall.
+const fn useful(progress: &Progress) -> u64 {
+    progress.received.saturating_sub(progress.wasted)
 }
 
 fn show(status: &dyn Status, is_news: bool, app: &mut App<'_>) {

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use insta::assert_snapshot;
+use swarm::cli::Exit;
 
 use crate::world::{World, dict, int, manifest_of, noise, text};
 
@@ -281,6 +282,14 @@ fn a_manifest_that_would_be_overwritten() {
     error: model.torrent exists and differs
     help: swarm seed model.torrent to share what it describes, or move it away
     ");
+}
+
+#[test]
+fn a_manifest_that_would_replace_what_it_describes() {
+    let world = World::new().with("data.bin", [7; 40_000]);
+    let ran = world.run(&["create", "data.bin", "-o", "data.bin", "-f"]);
+    assert_eq!(ran.exit, Exit::Usage, "{ran:?}");
+    assert_eq!(std::fs::read(world.path("data.bin")).unwrap(), [7; 40_000]);
 }
 
 #[test]
