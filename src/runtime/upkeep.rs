@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::disk::DiskContext;
+use super::disk::{DiskContext, fault};
 use crate::layout::PieceIndex;
 use crate::storage::{Meter, StorageError};
 use crate::torrent::Event;
+use crate::torrent::event::Notice;
 
 /// A checkpoint is made after this many bytes: what a crash costs to hash again. At 250 MiB/s that
 /// is four a second, each flushing what the kernel would soon write anyway.
@@ -109,9 +110,19 @@ impl Upkeep {
             return;
         }
         if let Err(error) = self.context.store.checkpoint() {
-            tracing::warn!("progress not saved, a crash now costs a re-check: {error}");
+            tracing::warn!("progress not saved: {error}");
             self.unsaved.fetch_add(unsaved, Ordering::Relaxed);
+            self.context.notices.push(Notice::DiskFault(fault(&error)));
+            self.withdraw(self.context.store.lacking());
         }
+    }
+
+    fn withdraw(&self, pieces: Vec<PieceIndex>) {
+        // The session may have ended meanwhile.
+        let _ = self
+            .context
+            .events
+            .blocking_send(Event::PiecesLost { pieces });
     }
 
     fn recheck(&self, pieces: &[PieceIndex]) {

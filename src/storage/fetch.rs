@@ -142,7 +142,7 @@ impl<'a> Plan<'a> {
     fn in_place(
         self,
         reader: &Store,
-        have: Bitfield,
+        mut have: Bitfield,
         part: Option<Part>,
     ) -> Result<Opened, StorageError> {
         let part = part.map_or_else(|| self.make_part(), Ok)?;
@@ -161,7 +161,7 @@ impl<'a> Plan<'a> {
         self.check_space(&files)?;
         let site = self.site(part)?;
         let store = self.store(files, Output::InPlace(site));
-        store.ledger().found(self.pieces(&have));
+        store.ledger().found(self.meta.layout(), &mut have);
         Ok(self.opened(store, have, false))
     }
 

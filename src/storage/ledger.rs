@@ -13,7 +13,7 @@ use super::files::Files;
 use super::journal::{self, Journal, Subject};
 use super::stamp::Stamp;
 use crate::bitfield::{Bitfield, Change};
-use crate::layout::PieceIndex;
+use crate::layout::{Layout, PieceIndex};
 
 /// Where a journal is kept.
 #[derive(Debug)]
@@ -39,6 +39,10 @@ pub(super) struct Ledger {
     intents: Bitfield,
     /// Pieces of `have` that wait to be made durable.
     unsynced: Bitfield,
+    /// Pieces that a failed sync was to make durable. The system reports a failed write once: until
+    /// they are written again no sync says anything about them, and reading may find what never
+    /// reached the disk.
+    spoilt: Bitfield,
     /// `None` where nothing is journalled: when only reading, or correcting in place.
     home: Option<Home>,
     /// `None` until it is first written, and after it had to be thrown away.
@@ -54,7 +58,8 @@ impl Ledger {
             have: empty.clone(),
             durable: empty.clone(),
             intents: empty.clone(),
-            unsynced: empty,
+            unsynced: empty.clone(),
+            spoilt: empty,
             home: None,
             journal: None,
         }
@@ -72,6 +77,7 @@ impl Ledger {
         if self.durable.has(piece) {
             self.doubt(&[piece], files);
         }
+        self.spoilt.remove(piece);
         let is_new = self.intents.insert(piece) == Change::Made;
         let noted = match &mut self.journal {
             Some(journal) if is_new => journal.intend(piece),
@@ -84,13 +90,35 @@ impl Ledger {
     }
 
     /// The piece is written.
-    pub(super) fn written(&mut self, piece: PieceIndex) {
+    ///
+    /// # Errors
+    /// If a sync failed meanwhile.
+    pub(super) fn written(&mut self, piece: PieceIndex) -> Result<(), StorageError> {
+        if self.spoilt.has(piece) {
+            return Err(self.fault(io::Error::other("a sync failed meanwhile")));
+        }
         self.have.insert(piece);
         self.unsynced.insert(piece);
+        Ok(())
+    }
+
+    /// A sync failed: whatever waited for it, or is just being written, is lost.
+    pub(super) fn spoil(&mut self, layout: &Layout, files: &Files) {
+        let waited = [&self.intents, &self.unsynced].map(Bitfield::iter_ones);
+        let waited: Vec<u32> = waited.into_iter().flatten().collect();
+        for piece in waited.into_iter().filter_map(|number| layout.piece(number)) {
+            for state in [&mut self.have, &mut self.unsynced, &mut self.intents] {
+                state.remove(piece);
+            }
+            self.spoilt.insert(piece);
+        }
+        if self.journal.is_some() && self.rewrite(files).is_err() {
+            self.abandon();
+        }
     }
 
     /// Pieces that wait to be made durable.
-    pub(super) fn unsynced(&self, layout: &crate::layout::Layout) -> Vec<PieceIndex> {
+    pub(super) fn unsynced(&self, layout: &Layout) -> Vec<PieceIndex> {
         let numbers = self.unsynced.iter_ones();
         numbers.filter_map(|number| layout.piece(number)).collect()
     }
@@ -131,9 +159,17 @@ impl Ledger {
         self.doubt(pieces, files);
     }
 
-    /// These pieces were found good.
-    pub(super) fn found(&mut self, pieces: impl Iterator<Item = PieceIndex>) {
-        for piece in pieces {
+    /// These pieces were found good; takes out those of which nobody can tell.
+    pub(super) fn found(&mut self, layout: &Layout, good: &mut Bitfield) {
+        let numbers: Vec<u32> = good.iter_ones().collect();
+        for piece in numbers
+            .into_iter()
+            .filter_map(|number| layout.piece(number))
+        {
+            if self.spoilt.has(piece) {
+                good.remove(piece);
+                continue;
+            }
             self.have.insert(piece);
             if !self.durable.has(piece) {
                 self.unsynced.insert(piece);
@@ -179,6 +215,11 @@ impl Ledger {
     /// Pieces that are there.
     pub(super) fn have(&self) -> &Bitfield {
         &self.have
+    }
+
+    /// Whether the piece is wanted and not there.
+    pub(super) fn is_lacking(&self, piece: PieceIndex) -> bool {
+        self.wanted.has(piece) && !self.have.has(piece)
     }
 
     /// How many pieces are missing.

@@ -114,14 +114,14 @@ impl Store {
         assert_eq!(data.len() as u64, range.end - range.start, "a whole piece");
         self.ledger().intend(piece, &self.files)?;
         self.files.write(range.start, data)?;
-        self.ledger().written(piece);
-        Ok(())
+        self.ledger().written(piece)
     }
 
     /// Makes everything written so far durable and notes it in the journal.
     ///
     /// # Errors
-    /// Whatever the disk says; nothing is vouched for then that was not before.
+    /// Whatever the disk says; nothing is vouched for then that was not before. What could not be
+    /// synced is lost: [`Store::lacking`] says what has to be written again.
     pub fn checkpoint(&self) -> Result<(), StorageError> {
         let _one_at_a_time = self.output();
         self.make_durable()
@@ -166,8 +166,7 @@ impl Store {
             }
         }
         let layout = self.meta.layout();
-        let found = good.iter_ones().filter_map(|number| layout.piece(number));
-        self.ledger().found(found);
+        self.ledger().found(layout, &mut good);
         good
     }
 
@@ -185,6 +184,14 @@ impl Store {
             StorageError::Changed { file, .. } => self.pieces_touching(*file),
             _ => vec![piece],
         }
+    }
+
+    /// Wanted pieces that are not there.
+    pub fn lacking(&self) -> Vec<PieceIndex> {
+        let layout = self.meta.layout();
+        let ledger = self.ledger();
+        let is_lacking = |piece: &PieceIndex| ledger.is_lacking(*piece);
+        layout.pieces().filter(is_lacking).collect()
     }
 
     /// A directory on the file system that is written to, for files that have no name; `None` when
@@ -212,7 +219,10 @@ impl Store {
     /// back if it was vouched for before.
     fn vouch_for(&self, batch: Vec<PieceIndex>) -> Result<(), StorageError> {
         let touched = self.files_of(&batch);
-        self.files.sync(&touched)?;
+        if let Err(error) = self.files.sync(&touched) {
+            self.ledger().spoil(self.meta.layout(), &self.files);
+            return Err(error);
+        }
         let (mut stamps, mut doubtful) = (Vec::new(), BTreeSet::new());
         for file in touched {
             match self.files.stamp(file) {

@@ -61,7 +61,9 @@ impl Store {
         for (file, stamp) in stamps {
             store.files.trust(file, stamp);
         }
-        store.ledger().found(store.meta.layout().pieces());
+        let layout = store.meta.layout();
+        let mut all = Bitfield::full(layout.piece_count());
+        store.ledger().found(layout, &mut all);
         Ok(store)
     }
 
