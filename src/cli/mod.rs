@@ -61,6 +61,8 @@ pub struct Env {
     pub columns: Option<usize>,
     /// Whether `out` and `err` can show colours.
     pub color: [bool; 2],
+    /// Whether this run may take the log of the process, of which there is one.
+    pub logs: bool,
     /// How the user interrupts.
     pub signals: Signals,
 }
@@ -83,6 +85,7 @@ impl Env {
             columns: Term::stdout()
                 .size_checked()
                 .map(|(_, columns)| columns.into()),
+            logs: true,
             signals: Signals::install()?,
             out: Box::new(out),
             err: Box::new(err),
@@ -123,9 +126,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>, env: &mut Env) -> Exit {
     };
     let look = look(&cli.global, env);
     let mut printer = Printer::new(&mut *env.out, &mut *env.err, look);
-    if let Err(error) = logging::start(&cli.global, &env.dir) {
-        printer.error(&error);
-        return error.exit;
+    if env.logs {
+        match logging::start(&cli.global, &env.dir) {
+            Ok(lines) => printer.take_log(lines),
+            Err(error) => {
+                printer.error(&error);
+                return error.exit;
+            }
+        }
     }
     let threads = cli.global.threads;
     let mut app = App {
@@ -204,7 +212,7 @@ fn introduce(app: &mut App<'_>) -> Exit {
 fn look(global: &Global, env: &Env) -> Look {
     let progress = match global.progress {
         _ if global.no_progress => ProgressMode::None,
-        Progress::Auto if !env.interactive || logging::is_wanted(global) => ProgressMode::Plain,
+        Progress::Auto if !env.interactive || logging::is_talkative(global) => ProgressMode::Plain,
         Progress::Auto | Progress::Bar => ProgressMode::Bar,
         Progress::Plain => ProgressMode::Plain,
         Progress::None => ProgressMode::None,

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use crossbeam_channel::Receiver;
+
 use super::date;
 use super::error::{CliError, Exit};
 use super::event::{Event, Line};
@@ -68,6 +70,7 @@ pub(super) struct Printer<'a> {
     look: Look,
     clock: Clock,
     live: Live,
+    log: Receiver<String>,
     status_shown: Duration,
     failure: Option<io::Error>,
 }
@@ -81,9 +84,15 @@ impl<'a> Printer<'a> {
             look,
             clock: Clock::start(),
             live: Live::default(),
+            log: crossbeam_channel::never(),
             status_shown: Duration::ZERO,
             failure: None,
         }
+    }
+
+    /// Prints these lines of the log from now on.
+    pub(super) fn take_log(&mut self, lines: Receiver<String>) {
+        self.log = lines;
     }
 
     /// What the user wants to see.
@@ -152,6 +161,7 @@ impl<'a> Printer<'a> {
     /// Why the command failed.
     pub(super) fn error(&mut self, error: &CliError) {
         self.end_status();
+        self.print_log();
         self.write_err(
             &Text::default()
                 .styled(Style::Bad, "error")
@@ -199,6 +209,7 @@ impl<'a> Printer<'a> {
 
     /// Shows how far something is; to be called about four times a second.
     pub(super) fn status(&mut self, status: &dyn Status) {
+        self.print_log();
         let due = |default| {
             let interval = self.look.interval.unwrap_or(default);
             self.elapsed() >= self.status_shown + interval
@@ -247,6 +258,7 @@ impl<'a> Printer<'a> {
     /// If stdout or stderr could not be written, unless their reader just went away.
     pub(super) fn finish(mut self) -> Result<(), CliError> {
         self.end_status();
+        self.print_log();
         let flushed = self.out.flush().and_then(|()| self.err.flush());
         match self.failure.take().or(flushed.err()) {
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::new(
@@ -257,7 +269,14 @@ impl<'a> Printer<'a> {
         }
     }
 
+    fn print_log(&mut self) {
+        while let Ok(line) = self.log.try_recv() {
+            self.write_err(&Text::new(line));
+        }
+    }
+
     fn write_out(&mut self, bytes: &[u8]) {
+        self.print_log();
         let out = &mut self.out;
         let written = self
             .live

@@ -286,10 +286,13 @@ fn a_manifest_that_would_be_overwritten() {
 
 #[test]
 fn a_manifest_that_would_replace_what_it_describes() {
-    let world = World::new().with("data.bin", [7; 40_000]);
+    let world = World::new().with("data.bin", vec![7; 40_000]);
     let ran = world.run(&["create", "data.bin", "-o", "data.bin", "-f"]);
     assert_eq!(ran.exit, Exit::Usage, "{ran:?}");
-    assert_eq!(std::fs::read(world.path("data.bin")).unwrap(), [7; 40_000]);
+    assert_eq!(
+        std::fs::read(world.path("data.bin")).unwrap(),
+        vec![7; 40_000]
+    );
 }
 
 #[test]

@@ -194,6 +194,14 @@ fn a_log_goes_where_it_is_told_to() {
     let words = ["show", "model.torrent", "--log-file", "log.txt", "-v"];
     assert!(swarm(&world, &words).output().unwrap().status.success());
     assert!(world.path("log.txt").exists());
+    let lonely = swarm(
+        &world,
+        &["seed", "model.torrent", "--until", "time=0", "-p", "0"],
+    )
+    .env("SWARM_LOG", "swarm=trace,mio=trace,tokio=trace")
+    .output()
+    .unwrap();
+    assert!(lonely.status.success(), "{lonely:?}");
     let bad = swarm(&world, &words)
         .env("SWARM_LOG", "=/=")
         .output()

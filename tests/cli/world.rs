@@ -238,6 +238,7 @@ fn run(
         err,
         dir,
         interactive: false,
+        logs: false,
         columns: None,
         color: [false; 2],
         signals,
