@@ -68,7 +68,7 @@ fn another_name_may_be_given_but_no_path() {
         content.complete(&content.fetch(&wishes).unwrap()),
         dir.path().join("other")
     );
-    for bad in ["", ".", "..", "a/b", "/a", "../a", "a/"] {
+    for bad in ["", ".", "..", "a/b", "/a", "../a", "a/", ".tree.swarm-part"] {
         wishes.name = Some(bad.into());
         let refused = content.fetch(&wishes);
         assert!(
@@ -143,10 +143,16 @@ fn a_file_where_a_directory_belongs_is_not_replaced() {
         wishes.repair = repair;
         assert!(matches!(
             content.fetch(&wishes),
-            Err(StorageError::Exists { .. })
+            Err(StorageError::InTheWay { .. })
         ));
     }
     assert_eq!(fs::read(dir.path().join("tree")).unwrap(), b"mine");
+    fs::remove_file(dir.path().join("tree")).unwrap();
+    content.put(dir.path());
+    fs::remove_dir_all(dir.path().join("tree/dir")).unwrap();
+    fs::write(dir.path().join("tree/dir"), "mine").unwrap();
+    let refused = content.fetch(&options(dir.path()));
+    assert!(matches!(refused, Err(StorageError::InTheWay { .. })));
 }
 
 #[test]
@@ -245,11 +251,98 @@ fn only_selected_files_appear_and_shared_pieces_still_verify() {
 }
 
 #[test]
+fn a_selection_fetched_before_is_complete_and_needs_no_right_to_write() {
+    let (dir, content) = (tempdir().unwrap(), Content::tree(&FILES));
+    let mut wishes = options(dir.path());
+    wishes.selected = Some((0..FILES.len()).map(|number| number == 3).collect());
+    content.complete(&content.fetch(&wishes).unwrap());
+    let before = names(dir.path());
+    let file = content.path(3, dir.path());
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let again = content.fetch(&wishes).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(again.already_complete);
+    assert_eq!(again.have, again.wanted);
+    let have: Vec<_> = again.have.iter_ones().collect();
+    assert_eq!(have, (3..8).collect::<Vec<_>>(), "what its own bytes prove");
+    content.expect_readable(&again.store, &again.have);
+    again.store.finish().unwrap();
+    assert_eq!(names(dir.path()), before);
+    // A piece that can be checked still is.
+    let mut bytes = content.file(3).to_vec();
+    bytes[50_000] ^= 1;
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, bytes).unwrap();
+    let refused = content.fetch(&wishes).unwrap_err();
+    assert!(
+        matches!(refused, StorageError::Exists { differs: 1, .. }),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn what_is_merely_absent_is_added_and_nothing_that_is_there_is_written() {
+    let (dir, content) = (tempdir().unwrap(), Content::tree(&FILES));
+    let mut wishes = options(dir.path());
+    wishes.selected = Some((0..FILES.len()).map(|number| number == 3).collect());
+    content.complete(&content.fetch(&wishes).unwrap());
+    let file = content.path(3, dir.path());
+    let written = || fs::metadata(&file).unwrap().modified().unwrap();
+    let before = written();
+    let opened = content.fetch(&options(dir.path())).unwrap();
+    let have: Vec<_> = opened.have.iter_ones().collect();
+    assert_eq!(have, (3..8).collect::<Vec<_>>());
+    content.complete(&opened);
+    drop(opened);
+    content.expect_put(dir.path());
+    fs::remove_file(content.path(0, dir.path())).unwrap();
+    let opened = content.fetch(&options(dir.path())).unwrap();
+    let lacking: Vec<_> = opened.wanted.iter_difference(&opened.have).collect();
+    assert_eq!(lacking, [0, 1, 2]);
+    content.complete(&opened);
+    content.expect_put(dir.path());
+    assert_eq!(written(), before);
+    assert!(!part(dir.path(), "tree").exists());
+}
+
+#[test]
+fn an_empty_file_that_is_absent_costs_no_piece() {
+    let (dir, content) = (tempdir().unwrap(), Content::tree(&FILES));
+    content.put(dir.path());
+    fs::remove_file(dir.path().join("tree/dir/empty")).unwrap();
+    let opened = content.fetch(&options(dir.path())).unwrap();
+    assert!(opened.already_complete && opened.have.is_full());
+    content.expect_put(dir.path());
+    assert!(!part(dir.path(), "tree").exists());
+}
+
+#[test]
+fn a_start_that_failed_leaves_nothing_behind() {
+    let (dir, content) = (tempdir().unwrap(), Content::tree(&FILES));
+    let meter = Meter::new();
+    meter.cancel();
+    let start = || Store::fetch(content.meta.clone(), &options(dir.path()), &meter);
+    assert!(matches!(start(), Err(StorageError::Cancelled)));
+    assert!(names(dir.path()).is_empty(), "{:?}", names(dir.path()));
+    let opened = content.fetch(&options(dir.path())).unwrap();
+    let piece = content.piece(0);
+    opened
+        .store
+        .write_piece(piece, content.data(piece))
+        .unwrap();
+    drop(opened);
+    assert!(matches!(start(), Err(StorageError::Cancelled)));
+    assert!(content.fetch(&options(dir.path())).unwrap().have.has(piece));
+}
+
+#[test]
 fn a_selection_fetched_before_is_checked_without_being_overwritten() {
     let (dir, content) = (tempdir().unwrap(), Content::tree(&FILES));
     let mut wishes = options(dir.path());
     wishes.selected = Some((0..FILES.len()).map(|number| number == 3).collect());
     content.complete(&content.fetch(&wishes).unwrap());
+    wishes.recheck = true;
     let again = content.fetch(&wishes).unwrap();
     let unknown: Vec<_> = again.wanted.iter_difference(&again.have).collect();
     assert_eq!(

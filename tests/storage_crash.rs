@@ -218,6 +218,23 @@ fn another_selection_starts_from_what_is_there_and_hides_what_is_not_wanted_now(
 }
 
 #[test]
+fn a_narrower_selection_for_a_while_costs_the_wider_one_nothing() {
+    let (dir, content) = (tempdir().unwrap(), Content::tree(&FILES));
+    let opened = content.fetch(&options(dir.path())).unwrap();
+    (0..9).for_each(|number| write(&content, &opened, number));
+    opened.store.checkpoint().unwrap();
+    drop(opened);
+    let mut wishes = options(dir.path());
+    wishes.selected = Some((0..FILES.len()).map(|number| number == 0).collect());
+    assert_eq!(have(&content.fetch(&wishes).unwrap()), [0, 1].into());
+    assert_eq!(expect_sound(&content, dir.path()), (0..9).collect());
+    // Only what is selected is ever published, also after another restart.
+    drop(content.fetch(&wishes).unwrap());
+    content.complete(&content.fetch(&wishes).unwrap());
+    assert_eq!(content::names(dir.path()), ["tree", "tree/a.bin"]);
+}
+
+#[test]
 fn a_crash_between_renaming_and_cleaning_up_leaves_a_complete_output() {
     let (dir, content) = (tempdir().unwrap(), Content::tree(&FILES));
     let opened = content.fetch(&options(dir.path())).unwrap();

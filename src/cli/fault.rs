@@ -39,6 +39,7 @@ fn exit(error: &StorageError) -> Exit {
         StorageError::Exists { .. }
         | StorageError::NameTaken { .. }
         | StorageError::OtherContent { .. }
+        | StorageError::InTheWay { .. }
         | StorageError::Refused { .. } => Exit::Exists,
         StorageError::NoSpace { .. } | StorageError::ReadOnly { .. } | StorageError::Io { .. } => {
             Exit::Disk
@@ -92,6 +93,9 @@ fn worded(error: &StorageError, dir: &Path) -> String {
             };
             format!("{} changed while being hashed ({sizes})", shown(path))
         }
+        StorageError::InTheWay { path } => {
+            format!("something else lies where {} belongs", shown(path))
+        }
         StorageError::NoFiles { path } => {
             let slash = if path.is_dir() { "/" } else { "" };
             format!("{}{slash} contains no files", shown(path))
@@ -125,7 +129,9 @@ fn advice(error: &StorageError) -> Option<&'static str> {
         StorageError::Locked { .. } => "wait for it to end, or -d another directory",
         StorageError::OtherContent { .. } => "remove it, or -d another directory",
         StorageError::Changed { .. } => "run again when it is stable",
-        StorageError::Refused { .. } => "move it away, or -d another directory",
+        StorageError::Refused { .. } | StorageError::InTheWay { .. } => {
+            "move it away, or -d another directory"
+        }
         StorageError::ReadOnly { .. } => "-d a directory that you may write to",
         StorageError::NotUtf8 { .. } => "rename it; a manifest holds UTF-8 names only",
         StorageError::DanglingLink { .. } | StorageError::LinkLoop { .. } => "--symlinks skip",

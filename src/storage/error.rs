@@ -74,6 +74,12 @@ pub enum StorageError {
         /// Where it lies.
         path: PathBuf,
     },
+    /// A file lies where a directory belongs, or the other way round.
+    #[error("something else lies where content belongs: {}", path.display())]
+    InTheWay {
+        /// Where the content belongs.
+        path: PathBuf,
+    },
     /// The file system or its permissions forbid writing.
     #[error("not writable: {}", path.display())]
     ReadOnly {

@@ -17,7 +17,7 @@ use super::files::{Files, Location, below_top};
 use super::finish::Output;
 use super::journal::{Past, Subject};
 use super::ledger::{Home, Ledger};
-use super::spans::Spans;
+use super::spans::{Spans, piece_range};
 use super::{Allocate, FetchOptions, Meter, Opened, StorageError, Store};
 use crate::bitfield::Bitfield;
 use crate::hash;
@@ -42,10 +42,15 @@ impl Store {
             Some(_) => return Err(plan.refused(&plan.part_name)),
             None => None,
         };
-        match plan.kind(&plan.name)? {
+        let is_fresh = part.is_none();
+        let opened = match plan.kind(&plan.name)? {
             Some(kind) => plan.over_existing(kind, part),
             None => plan.in_part(part),
+        };
+        if opened.is_err() && is_fresh {
+            plan.clear_away();
         }
+        opened
     }
 }
 
@@ -99,7 +104,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The output has its real name already: it is complete, or to be corrected, or in the way.
-    fn over_existing(self, kind: Kind, part: Option<Part>) -> Result<Opened, StorageError> {
+    fn over_existing(&self, kind: Kind, part: Option<Part>) -> Result<Opened, StorageError> {
         let expected = if self.is_bare {
             Kind::File
         } else {
@@ -109,7 +114,7 @@ impl<'a> Plan<'a> {
             return Err(self.refused(&self.name));
         }
         if kind != expected {
-            return Err(self.exists(self.wanted.count(), self.wanted.count()));
+            return Err(StorageError::InTheWay { path: self.path() });
         }
         let store = self.store(
             self.files(self.target()?.readable()),
@@ -118,32 +123,56 @@ impl<'a> Plan<'a> {
         let checkable = self.checkable(&store.files);
         let mut have = store.recheck(&checkable, self.options.threads, self.meter);
         self.check_cancelled()?;
-        let misfits = self.misfits(&store.files);
+        let absent = self.absent(&store.files)?;
+        let misfits = self.misfits(&store.files, &absent);
         for &piece in &misfits {
             have.remove(piece);
         }
-        let bad = checkable.iter().filter(|&&piece| !have.has(piece));
+        let differs = |piece: &&PieceIndex| {
+            let mut on = store
+                .files
+                .files_of(piece_range(self.meta.layout(), **piece));
+            !have.has(**piece) && !on.any(|file| absent.contains(&file))
+        };
+        let bad = checkable.iter().filter(differs);
         let bad: BTreeSet<_> = bad.chain(&misfits).collect();
-        if bad.is_empty() && checkable.len() as u32 == self.wanted.count() {
-            if part.is_some_and(|part| self.check_ours(&part).is_ok()) {
-                // Nobody is at it, and there is nothing left to do for it.
-                let _leftover = self.dir.remove_all(&self.part_name);
-            }
-            return Ok(self.opened(store, have, true));
-        }
         if !bad.is_empty() && !self.options.repair {
             return Err(self.exists(bad.len() as u32, checkable.len().max(bad.len()) as u32));
         }
-        self.in_place(&store, have, part)
+        let is_thorough = self.options.repair || self.options.recheck;
+        let is_checked = checkable.len() as u32 == self.wanted.count();
+        if bad.is_empty() && absent.is_empty() && (is_checked || !is_thorough) {
+            return Ok(self.complete(store, have, part.as_ref()));
+        }
+        self.in_place(&store, have, (part, absent))
     }
 
-    /// Corrects the output in its place. What `repair` does not allow to be overwritten is only
-    /// compared: so boundary pieces of an earlier selection get checked.
+    /// All that can be checked is good. What of a finished selection nobody can check without its
+    /// neighbours was checked when it was fetched.
+    fn complete(&self, mut store: Store, have: Bitfield, part: Option<&Part>) -> Opened {
+        if part.is_some_and(|part| self.check_ours(part).is_ok()) {
+            // Nobody is at it, for we hold its lock, and there is nothing left to do for it.
+            let _leftover = self.dir.remove_all(&self.part_name);
+        }
+        let mut ledger = Ledger::new(have.clone());
+        ledger.found(self.meta.layout(), &mut have.clone());
+        store.ledger = Mutex::new(ledger);
+        Opened {
+            store,
+            wanted: have.clone(),
+            have,
+            already_complete: true,
+        }
+    }
+
+    /// Corrects the output in its place, and adds the files that are absent. What `repair` does
+    /// not allow to be overwritten is only compared: so boundary pieces of an earlier selection
+    /// get checked.
     fn in_place(
-        self,
+        &self,
         reader: &Store,
         mut have: Bitfield,
-        part: Option<Part>,
+        (part, absent): (Option<Part>, BTreeSet<usize>),
     ) -> Result<Opened, StorageError> {
         let part = part.map_or_else(|| self.make_part(), Ok)?;
         self.check_ours(&part)?;
@@ -153,7 +182,8 @@ impl<'a> Plan<'a> {
             self.options.allocate,
         );
         if !self.options.repair {
-            files.keep_content();
+            let numbers = 0..self.selected.len();
+            files.keep_content(numbers.filter(|file| !absent.contains(file)).collect());
         }
         for (file, stamp) in reader.files.stamps() {
             files.trust(file, stamp);
@@ -162,11 +192,16 @@ impl<'a> Plan<'a> {
         let site = self.site(part)?;
         let store = self.store(files, Output::InPlace(site));
         store.ledger().found(self.meta.layout(), &mut have);
-        Ok(self.opened(store, have, false))
+        let is_complete = store.ledger().missing() == 0;
+        if is_complete {
+            // Empty files were absent, no more.
+            store.finish()?;
+        }
+        Ok(self.opened(store, have, is_complete))
     }
 
     /// Makes the output beside its place, from what is there of it.
-    fn in_part(self, part: Option<Part>) -> Result<Opened, StorageError> {
+    fn in_part(&self, part: Option<Part>) -> Result<Opened, StorageError> {
         let is_fresh = part.is_none();
         if is_fresh {
             // Before anything is created, so that nothing is left behind.
@@ -176,9 +211,6 @@ impl<'a> Plan<'a> {
         self.check_ours(&part)?;
         let within = self.options.dir.join(&self.part_name);
         let fault = |error| StorageError::of("open", &within, error);
-        if !is_fresh && matches!(part.earlier, Past::Unknown) {
-            self.prune(&part.dir).map_err(fault)?;
-        }
         let mut files = self.files(self.data(&part)?);
         files.attach(
             self.open_side(&part, files.side_len())?,
@@ -206,7 +238,8 @@ impl<'a> Plan<'a> {
             ),
             _ => (Bitfield::empty(self.wanted.len()), self.present(&files)),
         };
-        let site = self.site(part)?;
+        let mut site = self.site(part)?;
+        site.may_hold_strangers = !is_fresh;
         let store = self.store(files, Output::Part(site));
         store.ledger().resume(home, &trusted);
         store.recheck(&suspects, self.options.threads, self.meter);
@@ -246,11 +279,11 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn opened(self, store: Store, have: Bitfield, already_complete: bool) -> Opened {
+    fn opened(&self, store: Store, have: Bitfield, already_complete: bool) -> Opened {
         Opened {
             store,
             have,
-            wanted: self.wanted,
+            wanted: self.wanted.clone(),
             already_complete,
         }
     }

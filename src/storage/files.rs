@@ -48,7 +48,8 @@ pub(super) struct Files {
     location: RwLock<Location>,
     side: Option<Arc<File>>,
     allocate: Allocate,
-    keeps_content: bool,
+    /// Files that writing only compares.
+    kept: BTreeSet<usize>,
     /// One per file, then one for the side file.
     states: Vec<Mutex<State>>,
     handles: Mutex<Handles>,
@@ -64,7 +65,7 @@ impl Files {
             location: RwLock::new(location),
             side: None,
             allocate: Allocate::default(),
-            keeps_content: false,
+            kept: BTreeSet::new(),
             handles: Mutex::default(),
         }
     }
@@ -75,9 +76,9 @@ impl Files {
         self.allocate = allocate;
     }
 
-    /// From now on, writing to a file only makes sure that it says the same already.
-    pub(super) fn keep_content(&mut self) {
-        self.keeps_content = true;
+    /// From now on, writing to these files only makes sure that they say the same already.
+    pub(super) fn keep_content(&mut self, files: BTreeSet<usize>) {
+        self.kept = files;
     }
 
     /// Size that the side file has to have, in bytes.
@@ -195,6 +196,21 @@ impl Files {
             return self.side.as_ref().and_then(|side| Stamp::of(side).ok());
         }
         Stamp::of_plain(&self.stat(file)?)
+    }
+
+    /// Whether nothing has the name of the file.
+    ///
+    /// # Errors
+    /// [`StorageError::InTheWay`] if something else than a plain file has it, or a file that of
+    /// one of its directories.
+    pub(super) fn is_absent(&self, file: usize) -> Result<bool, StorageError> {
+        let path = self.path(file);
+        match self.location().stat(file) {
+            Ok(stat) if Stamp::of_plain(&stat).is_none() => Err(StorageError::InTheWay { path }),
+            Err(Errno::NOTDIR) => Err(StorageError::InTheWay { path }),
+            Err(Errno::NOENT) => Ok(true),
+            _ => Ok(false),
+        }
     }
 
     /// Whether the file can be opened for reading.
@@ -342,7 +358,7 @@ impl Files {
     }
 
     fn write_file(&self, file: usize, offset: u64, data: &[u8]) -> Result<(), StorageError> {
-        if self.keeps_content && file != self.side_number() {
+        if self.kept.contains(&file) {
             return self.compare(file, offset, data);
         }
         let handle = self.handle(file, Purpose::Write)?;

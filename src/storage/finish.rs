@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::beneath::Dir;
+use super::beneath::{Dir, Kind};
 use super::error::StorageError;
 use super::files::{Files, Location, below_top};
 use super::ledger::Ledger;
@@ -43,6 +43,8 @@ pub(super) struct Site {
     pub(super) selected: Vec<bool>,
     /// Whether the content is one bare file.
     pub(super) is_bare: bool,
+    /// Whether an earlier run may have left files that this selection does not hold.
+    pub(super) may_hold_strangers: bool,
     /// Keeps others off.
     #[expect(dead_code, reason = "held as long as the output is being made")]
     pub(super) lock: Lock,
@@ -67,12 +69,15 @@ impl Output {
         let path = match self {
             Self::Complete(path) => return Ok(path.clone()),
             Self::Part(site) => {
-                site.settle(meta, files, ledger)?;
+                Site::check_complete(ledger)?;
+                site.prune(meta)?;
+                site.settle(meta, files)?;
                 site.rename(meta, files)?;
                 site.path()
             }
             Self::InPlace(site) => {
-                site.settle(meta, files, ledger)?;
+                Site::check_complete(ledger)?;
+                site.settle(meta, files)?;
                 site.path()
             }
         };
@@ -92,13 +97,29 @@ impl Site {
         self.dir_path.join(&self.name)
     }
 
-    /// Every file there, with its right length, as we left it, and durable.
-    fn settle(&self, meta: &Metainfo, files: &Files, ledger: &Ledger) -> Result<(), StorageError> {
-        if ledger.missing() > 0 {
-            return Err(StorageError::Incomplete {
-                missing: ledger.missing(),
-            });
+    fn check_complete(ledger: &Ledger) -> Result<(), StorageError> {
+        match ledger.missing() {
+            0 => Ok(()),
+            missing => Err(StorageError::Incomplete { missing }),
         }
+    }
+
+    /// Deletes what is not selected, now that it would be published: what other selections left,
+    /// and what nobody knows.
+    fn prune(&self, meta: &Metainfo) -> Result<(), StorageError> {
+        if self.is_bare || !self.may_hold_strangers {
+            return Ok(());
+        }
+        let numbers = (0..self.selected.len()).filter(|&file| self.selected[file]);
+        let keep = numbers.map(|file| below_top(meta, file)).collect();
+        let data = self.part.subdir(Path::new(DATA));
+        let pruned = data.and_then(|data| prune_dir(&data, Path::new(""), &keep));
+        let path = self.dir_path.join(&self.part_name);
+        pruned.map_err(|error| StorageError::of("clean", &path, error))
+    }
+
+    /// Every file there, with its right length, as we left it, and durable.
+    fn settle(&self, meta: &Metainfo, files: &Files) -> Result<(), StorageError> {
         let numbers = 0..meta.files().len();
         let selected: BTreeSet<usize> = numbers.filter(|&file| self.selected[file]).collect();
         for &file in &selected {
@@ -156,4 +177,20 @@ impl Site {
             writable: false,
         })
     }
+}
+
+fn prune_dir(dir: &Dir, at: &Path, keep: &BTreeSet<&Path>) -> io::Result<()> {
+    for name in dir.names()? {
+        let path = at.join(&name);
+        let leads_on = keep.range(path.as_path()..).next();
+        let leads_on = leads_on.is_some_and(|kept| kept.starts_with(&path));
+        match dir.kind(Path::new(&name))? {
+            Some(Kind::File) if keep.contains(path.as_path()) => {}
+            Some(Kind::Directory) if leads_on => {
+                prune_dir(&dir.subdir(Path::new(&name))?, &path, keep)?;
+            }
+            _ => dir.remove_all(Path::new(&name))?,
+        }
+    }
+    Ok(())
 }

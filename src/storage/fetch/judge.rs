@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Plan;
 use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;
+use crate::storage::StorageError;
 use crate::storage::files::Files;
 use crate::storage::journal::Record;
 use crate::storage::spans::{Place, piece_range};
@@ -82,8 +83,22 @@ impl Plan<'_> {
         self.pieces(&self.wanted).filter(is_checkable).collect()
     }
 
-    /// One piece for each file that has the wrong size or is missing, its last one.
-    pub(super) fn misfits(&self, files: &Files) -> BTreeSet<PieceIndex> {
+    /// Selected files of which there is nothing, not even a name.
+    ///
+    /// # Errors
+    /// [`StorageError::InTheWay`] if something else has the name of a file or of its directory.
+    pub(super) fn absent(&self, files: &Files) -> Result<BTreeSet<usize>, StorageError> {
+        let mut absent = BTreeSet::new();
+        for file in (0..self.selected.len()).filter(|&file| self.selected[file]) {
+            if files.is_absent(file)? {
+                absent.insert(file);
+            }
+        }
+        Ok(absent)
+    }
+
+    /// One piece for each file that is there with the wrong size, its last one.
+    pub(super) fn misfits(&self, files: &Files, absent: &BTreeSet<usize>) -> BTreeSet<PieceIndex> {
         let layout = self.meta.layout();
         let mut misfits = BTreeSet::new();
         for (number, file) in self.meta.files().iter().enumerate() {
@@ -92,7 +107,7 @@ impl Plan<'_> {
                     .stamp_on_disk(number)
                     .is_some_and(|stamp| stamp.len == file.len)
             };
-            if self.selected[number] && !fits() {
+            if self.selected[number] && !absent.contains(&number) && !fits() {
                 let at = (file.offset + file.len).clamp(1, layout.total_len());
                 misfits.extend(layout.pieces_of(at - 1..at));
             }

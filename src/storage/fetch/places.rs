@@ -1,6 +1,6 @@
 //! The names and directories of an output that is being made.
 
-use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use super::Plan;
 use crate::hash;
 use crate::ids::InfoHash;
 use crate::metainfo::Metainfo;
-use crate::storage::beneath::{Access, Dir, Kind};
-use crate::storage::files::{Location, below_top};
+use crate::storage::beneath::{Access, Dir};
+use crate::storage::files::Location;
 use crate::storage::finish::{DATA, Site};
 use crate::storage::journal::{Journal, Past};
 use crate::storage::lock::Lock;
@@ -119,22 +119,24 @@ impl Plan<'_> {
             part_name: self.part_name.clone(),
             selected: self.selected.clone(),
             is_bare: self.is_bare,
+            may_hold_strangers: false,
             lock: part.lock,
         })
     }
 
-    /// Deletes what cannot belong to this selection of this content. Without a journal nobody
-    /// knows where it came from, and it must not be published.
-    pub(super) fn prune(&self, part: &Dir) -> std::io::Result<()> {
-        let data = Path::new(DATA);
-        match (part.kind(data)?, self.is_bare) {
-            (None, _) | (Some(Kind::File), true) => return Ok(()),
-            (Some(Kind::Directory), false) => {}
-            _ => return part.remove_all(data),
+    /// Takes away the directory that a failed start made and stored nothing in.
+    pub(super) fn clear_away(&self) {
+        let Ok(part) = self.enter_part() else {
+            return;
+        };
+        let is_empty = match &part.earlier {
+            Past::Unknown => true,
+            Past::OtherContent => false,
+            Past::Known(record) => record.durable.is_empty() && record.intents.is_empty(),
+        };
+        if is_empty {
+            let _leftover = self.dir.remove_all(&self.part_name);
         }
-        let numbers = (0..self.selected.len()).filter(|&file| self.selected[file]);
-        let keep = numbers.map(|file| below_top(&self.meta, file)).collect();
-        prune_dir(&part.subdir(data)?, Path::new(""), &keep)
     }
 }
 
@@ -151,13 +153,21 @@ pub(super) fn output_name(
     let name = name.unwrap_or(Path::new(""));
     let mut elements = name.components();
     match (elements.next(), elements.next()) {
-        (Some(Component::Normal(element)), None) if element == name.as_os_str() => {
+        (Some(Component::Normal(element)), None)
+            if element == name.as_os_str() && !is_part_name(element) =>
+        {
             Ok(name.to_path_buf())
         }
         _ => Err(StorageError::Refused {
             path: options.dir.join(name),
         }),
     }
+}
+
+/// Whether a directory of this name is an unfinished download.
+pub(in crate::storage) fn is_part_name(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b".") && name.ends_with(b".swarm-part")
 }
 
 /// The name of the directory in which `name` is made.
@@ -173,20 +183,4 @@ pub(super) fn part_name(name: &Path) -> PathBuf {
         end -= 1;
     }
     format!(".{}~{mark}.swarm-part", &name[..end]).into()
-}
-
-fn prune_dir(dir: &Dir, at: &Path, keep: &BTreeSet<&Path>) -> std::io::Result<()> {
-    for name in dir.names()? {
-        let path = at.join(&name);
-        let leads_on = keep.range(path.as_path()..).next();
-        let leads_on = leads_on.is_some_and(|kept| kept.starts_with(&path));
-        match dir.kind(Path::new(&name))? {
-            Some(Kind::File) if keep.contains(path.as_path()) => {}
-            Some(Kind::Directory) if leads_on => {
-                prune_dir(&dir.subdir(Path::new(&name))?, &path, keep)?;
-            }
-            _ => dir.remove_all(Path::new(&name))?,
-        }
-    }
-    Ok(())
 }
