@@ -29,7 +29,7 @@ struct Tier {
     next: Time,
     /// The earliest moment that a lonely or finished peer may ask again.
     earliest: Time,
-    in_flight: bool,
+    in_flight: Option<AnnounceEvent>,
     failures: u32,
     /// A tracker of this tier knows us and wants a goodbye.
     started: bool,
@@ -72,7 +72,7 @@ impl Announcer {
                     current: 0,
                     next: now,
                     earliest: now,
-                    in_flight: false,
+                    in_flight: None,
                     failures: 0,
                     started: false,
                     pending_completed: false,
@@ -91,7 +91,11 @@ impl Announcer {
     pub(super) fn due(&mut self, lonely: bool, now: Time) -> Vec<Due> {
         let stopping = self.stopping;
         let mut due = Vec::new();
-        for tier in self.tiers.iter_mut().filter(|tier| !tier.in_flight) {
+        for tier in self
+            .tiers
+            .iter_mut()
+            .filter(|tier| tier.in_flight.is_none())
+        {
             let event = if stopping {
                 if !std::mem::take(&mut tier.started) {
                     continue;
@@ -114,7 +118,7 @@ impl Announcer {
                     (true, false) => AnnounceEvent::Periodic,
                 }
             };
-            tier.in_flight = true;
+            tier.in_flight = Some(event);
             due.push(Due {
                 tracker: tier.trackers[tier.current],
                 event,
@@ -142,7 +146,7 @@ impl Announcer {
             && self
                 .tiers
                 .iter()
-                .all(|tier| !tier.in_flight && !tier.started)
+                .all(|tier| tier.in_flight.is_none() && !tier.started)
     }
 
     /// A tracker answered.
@@ -150,12 +154,11 @@ impl Announcer {
         if let Some(slot) = self.last_failures.get_mut(id.0) {
             *slot = None;
         }
-        let stopping = self.stopping;
         let Some(tier) = self.tier_of(id) else { return };
-        tier.in_flight = false;
-        if !stopping {
-            tier.pending_completed &= !tier.started;
-            tier.started = true;
+        let said = tier.in_flight.take();
+        tier.started = said != Some(AnnounceEvent::Stopped);
+        if said == Some(AnnounceEvent::Completed) {
+            tier.pending_completed = false;
         }
         tier.failures = 0;
         // BEP 12: a tracker that answers moves to the front of its tier.
@@ -182,7 +185,7 @@ impl Announcer {
             *slot = Some(failure.clone());
         }
         let Some(tier) = self.tier_of(id) else { return };
-        tier.in_flight = false;
+        tier.in_flight = None;
         tier.current += 1;
         if tier.current < tier.trackers.len() {
             tier.next = now;
@@ -214,7 +217,7 @@ impl Announcer {
     fn tier_of(&mut self, id: TrackerId) -> Option<&mut Tier> {
         self.tiers
             .iter_mut()
-            .find(|tier| tier.in_flight && tier.trackers.get(tier.current) == Some(&id))
+            .find(|tier| tier.in_flight.is_some() && tier.trackers.get(tier.current) == Some(&id))
     }
 }
 
@@ -322,6 +325,10 @@ mod tests {
         assert_eq!(events(&goodbye), [AnnounceEvent::Stopped]);
         announcer.answered(goodbye[0].tracker, &answer(600), secs(3));
         announcer.answered(due[1].tracker, &answer(600), secs(3));
+        assert!(!announcer.is_stopped(), "that tracker knows us by now");
+        let goodbye = announcer.due(false, secs(3));
+        assert_eq!(events(&goodbye), [AnnounceEvent::Stopped]);
+        announcer.answered(goodbye[0].tracker, &answer(600), secs(3));
         assert!(announcer.is_stopped());
     }
 

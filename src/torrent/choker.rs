@@ -114,6 +114,13 @@ impl Choker {
         // Best first: who keeps the slot, who gives most, who waited longest.
         wanting.sort_by_key(|c| (!keeps(c), std::cmp::Reverse(gives(c)), c.changed, c.peer));
         let regular = self.slots - 1;
+        // Whose turn is over competes with what it gave meanwhile, but has no second turn in a row.
+        let expired = now >= self.optimistic_until;
+        let former = if expired {
+            self.optimistic.take()
+        } else {
+            None
+        };
         let mut chosen: Vec<PeerKey> = wanting
             .iter()
             .map(|c| c.peer)
@@ -125,17 +132,14 @@ impl Choker {
             .map(|c| c.peer)
             .filter(|peer| !chosen.contains(peer))
             .collect();
-        let expired = now >= self.optimistic_until;
-        let holder = self
-            .optimistic
-            .filter(|peer| !expired && rest.contains(peer));
+        let holder = self.optimistic.filter(|peer| rest.contains(peer));
         let optimistic = holder.unwrap_or_else(|| {
             self.optimistic_until = now + self.optimistic_interval;
             // Not the one who just had it, if there is any other.
             let fresh: Vec<PeerKey> = rest
                 .iter()
                 .copied()
-                .filter(|&peer| Some(peer) != self.optimistic)
+                .filter(|&peer| Some(peer) != former)
                 .collect();
             let pool = if fresh.is_empty() { &rest } else { &fresh };
             pool[rng.random_range(0..pool.len())]

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::choker::{Candidate, Side};
 use super::event::{Action, CloseReason, Direction, Notice, PeerKey, PeerSource};
-use super::peer::Peer;
+use super::peer::{Opening, Peer};
 use super::{Phase, Torrent};
 use crate::bitfield::Bitfield;
 use crate::ids::PeerId;
 use crate::time::Time;
 use crate::wire::extended::ExtendedHandshake;
 use crate::wire::{Handshake, Message};
+
+/// How long after our choke a peer's requests may still be those from before it. Chosen: several
+/// round trips of any link.
+const CROSSING: Duration = Duration::from_secs(5);
 
 /// What we call ourselves to peers (BEP 10 `v`).
 const CLIENT: &str = concat!("swarm/", env!("CARGO_PKG_VERSION"));
@@ -137,9 +142,10 @@ impl Torrent {
         let Some(peer) = self.peers.find(key) else {
             return;
         };
-        self.banned.insert(peer.id, now + self.config.ban);
+        let until = now + self.config.ban;
+        self.banned.insert((peer.addr.ip(), peer.id), until);
         if let Some(addr) = peer.listen_addr {
-            self.dialer.ban(addr);
+            self.dialer.ban(addr, until);
         }
         self.disconnect(key, CloseReason::Corrupt, now);
     }
@@ -149,7 +155,12 @@ impl Torrent {
         let Some(peer) = self.peers.find(key) else {
             return;
         };
-        if self.is_complete() && peer.upload_only && (peer.is_seed() || peer.interesting == 0) {
+        let is_known = peer.opening == Opening::Over;
+        if self.is_complete()
+            && is_known
+            && peer.upload_only
+            && (peer.is_seed() || peer.interesting == 0)
+        {
             self.note_complete(key);
             self.disconnect(key, CloseReason::BothComplete, now);
         }
@@ -213,6 +224,7 @@ impl Torrent {
             return;
         }
         peer.choke_changed = now;
+        peer.crossing_until = now + CROSSING;
         let dropped = std::mem::take(&mut peer.wants);
         self.send(key, Message::Choke, now);
         for block in dropped {
@@ -238,7 +250,8 @@ impl Torrent {
             }
             return Some(CloseReason::Duplicate);
         }
-        if self.banned.contains_key(&id) {
+        let ip = self.peers.find(key)?.addr.ip();
+        if self.banned.contains_key(&(ip, id)) {
             return Some(CloseReason::Corrupt);
         }
         let earlier = self
@@ -296,10 +309,12 @@ impl Torrent {
 
     /// The dialer learns that a connection with this listening address ended.
     fn forget_address(&mut self, addr: SocketAddr, gone: &Peer, now: Time) {
-        let twin = self.peers.iter_mut().find(|(_, peer)| peer.id == gone.id);
-        if let Some((_, twin)) = twin {
+        let is_twin = |peer: &Peer| peer.id == gone.id && peer.addr.ip() == addr.ip();
+        let twin = self.peers.iter_mut().find(|(_, peer)| is_twin(peer));
+        if let Some((_, twin)) = twin
+            && *twin.listen_addr.get_or_insert(addr) == addr
+        {
             // The other connection to the same peer goes on: the address stays in use.
-            twin.listen_addr.get_or_insert(addr);
             self.dialer.connected(addr, now);
         } else {
             self.dialer.closed(addr, now, &mut self.rng);

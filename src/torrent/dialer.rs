@@ -1,6 +1,6 @@
 //! Whom to dial and when: known addresses, back-off, and how many dials may be under way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub(super) struct Dialer {
     candidates_max: usize,
     dials_max: usize,
     dialling: usize,
-    banned: BTreeSet<SocketAddr>,
+    banned: BTreeMap<SocketAddr, Time>,
 }
 
 impl Dialer {
@@ -54,7 +54,7 @@ impl Dialer {
             candidates_max: config.candidates_max,
             dials_max: config.dials_max,
             dialling: 0,
-            banned: BTreeSet::new(),
+            banned: BTreeMap::new(),
         }
     }
 
@@ -65,6 +65,9 @@ impl Dialer {
             if let Some(candidate) = known {
                 candidate.source = candidate.source.min(source);
                 continue;
+            }
+            if self.candidates.len() >= self.candidates_max {
+                self.evict();
             }
             if self.candidates.len() >= self.candidates_max && source != PeerSource::Manual {
                 continue;
@@ -90,7 +93,8 @@ impl Dialer {
             .candidates
             .iter()
             .filter(|(addr, c)| {
-                c.state == State::Idle && c.next_try <= now && !banned.contains(addr)
+                let is_banned = banned.get(addr).is_some_and(|until| *until > now);
+                c.state == State::Idle && c.next_try <= now && !is_banned
             })
             .map(|(&addr, c)| (c.source, c.failures, c.next_try, addr))
             .collect();
@@ -127,18 +131,18 @@ impl Dialer {
         self.back_off(addr, now, rng);
     }
 
-    /// Never dial this address again.
-    pub(super) fn ban(&mut self, addr: SocketAddr) {
+    /// Do not dial this address before `until`.
+    pub(super) fn ban(&mut self, addr: SocketAddr, until: Time) {
         // Bounded by the candidates: only addresses that were connected are banned.
         if self.banned.len() < self.candidates_max {
-            self.banned.insert(addr);
+            self.banned.insert(addr, until);
         }
     }
 
     /// This address is ourselves, or will never be of use: it is forgotten and refused.
     pub(super) fn drop_address(&mut self, addr: SocketAddr) {
         self.set_state(addr, State::Idle);
-        self.ban(addr);
+        self.ban(addr, Time::MAX);
         self.candidates.remove(&addr);
     }
 
@@ -155,6 +159,20 @@ impl Dialer {
     /// How many dials are under way.
     pub(super) const fn dialling(&self) -> usize {
         self.dialling
+    }
+
+    /// Makes room by forgetting the idle address that failed most often.
+    fn evict(&mut self) {
+        let worst = self
+            .candidates
+            .iter()
+            .filter(|(_, c)| c.state == State::Idle && c.source != PeerSource::Manual)
+            .filter(|(_, c)| c.failures > 0)
+            .max_by_key(|(_, c)| c.failures)
+            .map(|(&addr, _)| addr);
+        if let Some(addr) = worst {
+            self.candidates.remove(&addr);
+        }
     }
 
     fn back_off(&mut self, addr: SocketAddr, now: Time, rng: &mut ChaCha8Rng) {
@@ -262,7 +280,8 @@ mod tests {
     fn a_banned_address_is_not_dialled() {
         let (mut dialer, _) = dialer();
         dialer.add(PeerSource::Manual, &[addr(1)], Time::ZERO);
-        dialer.ban(addr(1));
-        assert_eq!(dialer.due(9, secs(1_000)), []);
+        dialer.ban(addr(1), secs(1_000));
+        assert_eq!(dialer.due(9, secs(999)), []);
+        assert_eq!(dialer.due(9, secs(1_000)), [addr(1)]);
     }
 }

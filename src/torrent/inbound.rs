@@ -1,7 +1,6 @@
 //! What peers say: one short method per message. A [`Violation`] ends the connection.
 
-#![expect(clippy::cast_possible_truncation, reason = "pieces are counted in u32")]
-
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::Action;
@@ -10,7 +9,7 @@ use super::event::{CloseReason, PeerKey, Placed, Received};
 use super::partial::Arrival;
 use super::peer::Opening;
 use super::uploads::request_of;
-use crate::bitfield::{Bitfield, Change};
+use crate::bitfield::Bitfield;
 use crate::layout::{Block, PieceIndex};
 use crate::time::Time;
 use crate::wire::extended::ExtendedHandshake;
@@ -60,11 +59,13 @@ impl Torrent {
                 return;
             }
         }
-        if blocks > 0 {
-            if let Some(peer) = self.peers.find_mut(key) {
+        if let Some(peer) = self.peers.find_mut(key) {
+            if blocks > 0 {
                 peer.adapt_window(blocks, &self.config, now);
             }
-            self.fill(key, now);
+            if std::mem::take(&mut peer.refill) || blocks > 0 {
+                self.fill(key, now);
+            }
         }
     }
 
@@ -103,9 +104,9 @@ impl Torrent {
             Message::Cancel(request) => self.peer_cancels(key, request, now),
             Message::Reject(request) => {
                 self.fast_only(key)?;
-                self.peer_rejects(key, request);
+                self.peer_rejects(key, request, now);
             }
-            Message::AllowedFast(index) => self.peer_allows(key, index, now)?,
+            Message::AllowedFast(index) => self.peer_allows(key, index)?,
             Message::Extended { id: 0, payload } => self.peer_introduces(key, &payload, now),
             Message::KeepAlive
             | Message::Port(_)
@@ -134,18 +135,24 @@ impl Torrent {
             return;
         };
         peer.peer_choking = true;
+        self.partial.end_solo(key);
         // A peer that speaks Fast rejects each request by name (BEP 6).
-        if !peer.reserved.fast() {
+        if self
+            .peers
+            .find(key)
+            .is_some_and(|peer| !peer.reserved.fast())
+        {
             self.release_all(key);
         }
     }
 
     fn peer_unchokes(&mut self, key: PeerKey, now: Time) {
-        if let Some(peer) = self.peers.find_mut(key) {
-            peer.peer_choking = false;
+        if let Some(peer) = self.peers.find_mut(key)
+            && std::mem::take(&mut peer.peer_choking)
+        {
             peer.owes_since = now;
+            peer.refill = true;
         }
-        self.fill(key, now);
     }
 
     fn peer_interest(&mut self, key: PeerKey, interested: bool) {
@@ -155,87 +162,22 @@ impl Torrent {
         }
     }
 
-    fn peer_has(&mut self, key: PeerKey, index: u32, now: Time) -> Result<(), Violation> {
-        let piece = self
-            .content
-            .layout
-            .piece(index)
-            .ok_or(Violation("no such piece"))?;
+    /// Cancels blocks that are off the peer's list already, and frees them for others.
+    pub(super) fn withdraw(&mut self, key: PeerKey, blocks: VecDeque<Block>, now: Time) {
         let Some(peer) = self.peers.find_mut(key) else {
-            return Ok(());
+            return;
         };
-        if peer.have.insert(piece) == Change::None {
-            return Ok(());
+        if blocks.is_empty() {
+            return;
         }
-        if peer.is_seed() {
-            // From the last piece on it counts with those that have everything.
-            for index in (0..peer.have.len()).filter(|&other| other != index) {
-                let other = self.content.layout.piece(index).expect("in range");
-                self.availability.remove(other, &mut self.rng);
-            }
-            self.availability.add_seed();
-            peer.upload_only = true;
-            self.note_complete(key);
-        } else {
-            self.availability.add(piece, &mut self.rng);
+        peer.spoke = now;
+        peer.excuse(&blocks);
+        for &block in &blocks {
+            self.partial.release(block, key);
         }
-        if self.is_missing(piece) {
-            let Some(peer) = self.peers.find_mut(key) else {
-                return Ok(());
-            };
-            peer.interesting += 1;
-            self.update_interest(key, now);
-            self.fill(key, now);
-        }
-        self.part_if_both_complete(key, now);
-        Ok(())
-    }
-
-    /// `Bitfield`: BEP 3 has it as the first word about pieces only, but aria2 also sends one where
-    /// it would be shorter than the `have` messages that are due.
-    fn peer_lists(&mut self, key: PeerKey, have: Bitfield, now: Time) -> Result<(), Violation> {
-        let Some(peer) = self.peers.find(key) else {
-            return Ok(());
-        };
-        if peer.opening != Opening::Over {
-            return self.peer_opens(key, have, now);
-        }
-        let news: Vec<u32> = have.iter_difference(&peer.have).collect();
-        news.into_iter()
-            .try_for_each(|index| self.peer_has(key, index, now))
-    }
-
-    /// `Bitfield`, `HaveAll` or `HaveNone` as the first word about pieces.
-    fn peer_opens(&mut self, key: PeerKey, have: Bitfield, now: Time) -> Result<(), Violation> {
-        let Some(peer) = self.peers.find_mut(key) else {
-            return Ok(());
-        };
-        if peer.opening == Opening::Over {
-            return Err(Violation("a second or late word on all pieces"));
-        }
-        peer.opening = Opening::Over;
-        let missing = have.iter_difference(&self.have);
-        let layout = &self.content.layout;
-        let wanted = |index: u32| {
-            layout
-                .piece(index)
-                .is_some_and(|p| self.content.wanted.has(p))
-        };
-        peer.interesting = missing.filter(|&index| wanted(index)).count() as u32;
-        peer.have = have;
-        if peer.is_seed() {
-            peer.upload_only = true;
-            self.availability.add_seed();
-        } else {
-            for index in peer.have.iter_ones() {
-                let piece = layout.piece(index).expect("the length was checked");
-                self.availability.add(piece, &mut self.rng);
-            }
-        }
-        self.note_complete(key);
-        self.update_interest(key, now);
-        self.part_if_both_complete(key, now);
-        Ok(())
+        self.due.requests = true;
+        let blocks = blocks.into();
+        self.actions.push_back(Action::Cancel { peer: key, blocks });
     }
 
     fn peer_requests(
@@ -254,7 +196,8 @@ impl Torrent {
             return Ok(());
         };
         if peer.am_choking {
-            peer.choked_requests += 1;
+            // Those that crossed our choke on the way are no offence.
+            peer.choked_requests += u32::from(now >= peer.crossing_until);
             if peer.choked_requests > CHOKED_REQUESTS_MAX {
                 return Err(Violation("too many requests while choked"));
             }
@@ -284,7 +227,7 @@ impl Torrent {
         }
     }
 
-    fn peer_rejects(&mut self, key: PeerKey, request: BlockRequest) {
+    fn peer_rejects(&mut self, key: PeerKey, request: BlockRequest, now: Time) {
         let BlockRequest {
             index,
             begin,
@@ -298,12 +241,16 @@ impl Torrent {
         };
         if peer.unask(block) {
             peer.allowed_fast.retain(|&allowed| allowed != index);
+            let is_refusal = !peer.peer_choking;
             self.partial.release(block, key);
             self.due.requests = true;
+            if is_refusal {
+                self.peer_refuses(key, block.piece(), now);
+            }
         }
     }
 
-    fn peer_allows(&mut self, key: PeerKey, index: u32, now: Time) -> Result<(), Violation> {
+    fn peer_allows(&mut self, key: PeerKey, index: u32) -> Result<(), Violation> {
         self.fast_only(key)?;
         let Some(peer) = self.peers.find_mut(key) else {
             return Ok(());
@@ -311,7 +258,7 @@ impl Torrent {
         let is_new = !peer.allowed_fast.contains(&index);
         if is_new && peer.allowed_fast.len() < ALLOWED_FAST_MAX {
             peer.allowed_fast.push(index);
-            self.fill(key, now);
+            peer.refill = true;
         }
         Ok(())
     }
@@ -348,13 +295,9 @@ impl Torrent {
         let len = u64::from(block.len());
         let was_asked = peer.unask(block);
         peer.received += len;
-        peer.down.add(len, now);
-        peer.first_block.get_or_insert(now);
-        peer.owes_since = now;
-        peer.snubbing = false;
-        if let Some(asked) = peer.probe.take() {
-            let latency = now.since(asked);
-            peer.latency = Some(peer.latency.map_or(latency, |least| least.min(latency)));
+        // Only what was asked for earns a slot.
+        if was_asked || placed == Placed::Stored {
+            peer.note_block(len, now);
         }
         let (addr, is_seed) = (peer.addr, peer.is_seed());
         self.totals.received += len;
@@ -367,8 +310,14 @@ impl Torrent {
                 self.partial.release(block, key);
                 self.due.requests = true;
             }
-            // Late duplicates are ours to answer for; blocks of pieces we never asked are not.
-            let is_late = was_asked || self.have.has(block.piece()) || self.is_open(block.piece());
+            // What we took back too late is ours to answer for, what was never asked for is not.
+            let Some(peer) = self.peers.find_mut(key) else {
+                return Ok(());
+            };
+            let is_late = was_asked || peer.excused >= block.len();
+            if !was_asked && is_late {
+                peer.excused -= block.len();
+            }
             return if is_late {
                 Ok(())
             } else {
@@ -413,16 +362,13 @@ impl Torrent {
             };
             if peer.unask(block) {
                 peer.spoke = now;
+                peer.excused = peer.excused.saturating_add(block.len());
                 self.actions.push_back(Action::Cancel {
                     peer: rival,
                     blocks: vec![block],
                 });
             }
         }
-    }
-
-    fn is_open(&self, piece: PieceIndex) -> bool {
-        self.partial.is_open(piece)
     }
 
     /// Whether we want the piece and do not have it.

@@ -15,6 +15,7 @@ mod connections;
 pub mod content;
 mod dialer;
 pub mod event;
+mod holdings;
 mod inbound;
 mod partial;
 mod peer;
@@ -29,12 +30,14 @@ mod ticks;
 mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
 use crate::bitfield::Bitfield;
 use crate::ids::PeerId;
+use crate::layout::PieceIndex;
 use crate::time::Time;
 
 use announcer::Announcer;
@@ -74,7 +77,9 @@ pub struct Torrent {
     download_waits: bool,
     totals: Totals,
     /// Peers that sent corrupt data, and until when they stay away.
-    banned: BTreeMap<PeerId, Time>,
+    banned: BTreeMap<(IpAddr, PeerId), Time>,
+    /// Pieces that we had and lost, and when: who was connected then has been told of them.
+    lost: BTreeMap<PieceIndex, Time>,
     /// Peers that were seen to have everything; bounded by `SEEN_MAX`.
     seen_complete: BTreeSet<PeerId>,
     /// The disk refused at this moment.
@@ -187,6 +192,7 @@ impl Torrent {
             download_waits: false,
             peers: PeerTable::default(),
             banned: BTreeMap::new(),
+            lost: BTreeMap::new(),
             seen_complete: BTreeSet::new(),
             disk_fault: None,
             last_served: PeerKey(0),

@@ -231,6 +231,26 @@ impl PartialPieces {
         }
     }
 
+    /// The peer is asked alone for nothing any more.
+    pub(super) fn end_solo(&mut self, peer: PeerKey) {
+        for partial in self.pieces.values_mut() {
+            partial.solo = partial.solo.filter(|&solo| solo != peer);
+        }
+    }
+
+    /// Closes an open piece that is not needed any more; returns who was asked for what of it.
+    /// `None` if it is not open, or being verified.
+    pub(super) fn close(&mut self, piece: PieceIndex) -> Option<Vec<(Block, PeerKey)>> {
+        let partial = self.pieces.remove(&piece)?;
+        self.askable.remove(&(partial.sequence, piece));
+        let blocks = self.layout.blocks(piece).zip(partial.blocks);
+        let asked = blocks.flat_map(|(block, state)| {
+            let holders = state.holders.into_iter().flatten();
+            holders.map(move |peer| (block, peer))
+        });
+        Some(asked.collect())
+    }
+
     /// A block is in its buffer.
     pub(super) fn receive(&mut self, block: Block, peer: PeerKey, addr: SocketAddr) -> Arrival {
         let Some(partial) = self.pieces.get_mut(&block.piece()) else {

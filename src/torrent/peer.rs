@@ -14,7 +14,7 @@ use super::event::{Direction, PeerKey, PeerSource};
 use super::rate::Rate;
 use crate::bitfield::Bitfield;
 use crate::ids::PeerId;
-use crate::layout::{BLOCK_LEN, Block};
+use crate::layout::{BLOCK_LEN, Block, PieceIndex};
 use crate::time::Time;
 use crate::wire::{Handshake, Reserved};
 
@@ -98,6 +98,16 @@ pub(super) struct Peer {
     pub(super) serving: u32,
     /// Requests made while we choke it, since the last unchoke.
     pub(super) choked_requests: u32,
+    /// Until then its requests may have crossed our choke on the way.
+    pub(super) crossing_until: Time,
+    /// Something it said may let us ask it for more.
+    pub(super) refill: bool,
+    /// Pieces that it rejected, and when it may be asked again.
+    pub(super) refused: Vec<(PieceIndex, Time)>,
+    /// Payload bytes that we took back and that may come all the same.
+    pub(super) excused: u32,
+    /// When it was connected.
+    pub(super) since: Time,
     /// Payload received in bytes, and its rate.
     pub(super) received: u64,
     /// Payload received that nobody asked for, in bytes.
@@ -153,6 +163,11 @@ impl Peer {
             wants: VecDeque::new(),
             serving: 0,
             choked_requests: 0,
+            crossing_until: Time::ZERO,
+            refill: false,
+            refused: Vec::new(),
+            excused: 0,
+            since: now,
             received: 0,
             unasked_bytes: 0,
             sent: 0,
@@ -177,6 +192,24 @@ impl Peer {
             self.window.min(self.reqq)
         };
         (window as usize).saturating_sub(self.asked.len())
+    }
+
+    /// Payload that we asked for arrived.
+    pub(super) fn note_block(&mut self, len: u64, now: Time) {
+        self.down.add(len, now);
+        self.first_block.get_or_insert(now);
+        self.owes_since = now;
+        self.snubbing = false;
+        if let Some(asked) = self.probe.take() {
+            let latency = now.since(asked);
+            self.latency = Some(self.latency.map_or(latency, |least| least.min(latency)));
+        }
+    }
+
+    /// Remembers that these blocks may come though nobody waits for them any more.
+    pub(super) fn excuse(&mut self, blocks: &VecDeque<Block>) {
+        let bytes = blocks.iter().map(|block| block.len()).sum::<u32>();
+        self.excused = self.excused.saturating_add(bytes);
     }
 
     /// Adapts the window to the blocks that just came.

@@ -1,12 +1,14 @@
 //! Pieces become ours, turn out corrupt, get lost, are found again.
 
+use std::collections::VecDeque;
+
 use rand::RngExt;
 
 use super::Torrent;
 use super::event::{Action, DiskFault, Notice, PeerKey, VerifyOutcome};
 use super::partial::Contributor;
 use crate::bitfield::{Bitfield, Change};
-use crate::layout::PieceIndex;
+use crate::layout::{Block, PieceIndex};
 use crate::time::Time;
 use crate::wire::Message;
 
@@ -36,6 +38,12 @@ impl Torrent {
     /// Pieces were found good on the disk.
     pub(super) fn pieces_found(&mut self, pieces: &[PieceIndex], now: Time) {
         for &piece in pieces {
+            if let Some(asked) = self.partial.close(piece) {
+                self.actions.push_back(Action::Forget { piece });
+                for (block, holder) in asked {
+                    self.unneeded(holder, block);
+                }
+            }
             if !self.partial.is_open(piece) {
                 self.gain(piece, now);
             }
@@ -49,6 +57,7 @@ impl Torrent {
             if self.have.remove(piece) == Change::None {
                 continue;
             }
+            self.lost.insert(piece, now);
             if self.content.wanted.has(piece) {
                 self.missing += 1;
                 self.totals.done -= u64::from(self.content.payload_len(piece));
@@ -84,10 +93,27 @@ impl Torrent {
         {
             if self.partial.is_all_padding(piece) {
                 self.availability.leave(piece);
-                self.partial.open(piece, PeerKey(0));
-                self.partial.start_verifying(piece);
-                self.actions.push_back(Action::Verify { piece });
+                self.verify_padding(piece);
             }
+        }
+    }
+
+    /// A piece that is nothing but padding goes straight to its verification.
+    pub(super) fn verify_padding(&mut self, piece: PieceIndex) {
+        self.partial.open(piece, PeerKey(0));
+        self.partial.start_verifying(piece);
+        self.actions.push_back(Action::Verify { piece });
+    }
+
+    /// A block that is on its way to nobody's use.
+    fn unneeded(&mut self, holder: PeerKey, block: Block) {
+        let Some(peer) = self.peers.find_mut(holder) else {
+            return;
+        };
+        if peer.unask(block) {
+            peer.excuse(&VecDeque::from([block]));
+            let (peer, blocks) = (holder, vec![block]);
+            self.actions.push_back(Action::Cancel { peer, blocks });
         }
     }
 
@@ -96,6 +122,7 @@ impl Torrent {
             return;
         }
         self.availability.leave(piece);
+        let lost = self.lost.remove(&piece);
         let wanted = self.content.wanted.has(piece);
         if wanted {
             self.missing -= 1;
@@ -107,9 +134,12 @@ impl Torrent {
             };
             let gave_interest = wanted && peer.have.has(piece);
             peer.interesting -= u32::from(gave_interest);
+            let was_told = lost.is_some_and(|lost| peer.since <= lost);
             // Those who have the piece are told too: a seed must see who is complete. It costs
             // nine bytes for each piece and peer.
-            self.send(key, Message::Have(piece.get()), now);
+            if !was_told {
+                self.send(key, Message::Have(piece.get()), now);
+            }
             self.update_interest(key, now);
         }
     }

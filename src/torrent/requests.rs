@@ -48,7 +48,8 @@ impl Torrent {
         };
         let room = peer.room();
         // Refilling a quarter of the window at a time keeps the writes few.
-        let is_low = peer.asked.is_empty() || room * 4 >= peer.window as usize;
+        let window = peer.window.min(peer.reqq) as usize;
+        let is_low = peer.asked.is_empty() || room * 4 >= window;
         if peer.interesting == 0 || room == 0 || !is_low || !may_ask(peer) {
             return;
         }
@@ -69,10 +70,13 @@ impl Torrent {
         let Some(peer) = self.peers.find_mut(key) else {
             return;
         };
-        for block in std::mem::take(&mut peer.asked) {
+        let asked = std::mem::take(&mut peer.asked);
+        peer.excuse(&asked);
+        for block in asked {
             self.partial.release(block, key);
             self.due.requests = true;
         }
+        self.partial.end_solo(key);
     }
 
     /// Opens this piece for this peer alone.
@@ -162,6 +166,10 @@ impl Torrent {
                 break;
             };
             self.availability.leave(piece);
+            if self.partial.is_all_padding(piece) {
+                self.verify_padding(piece);
+                continue;
+            }
             self.partial.open(piece, key);
             self.partial
                 .ask(key, want, |candidate, _| candidate == piece, blocks);
@@ -242,12 +250,10 @@ impl Torrent {
         if blocks.is_empty() {
             return;
         }
-        peer.spoke = now;
         for &block in &blocks {
             peer.unask(block);
-            self.partial.release(block, key);
         }
-        self.actions.push_back(Action::Cancel { peer: key, blocks });
+        self.withdraw(key, blocks.into(), now);
     }
 
     /// No more at a time than a quarter second of the download limit.

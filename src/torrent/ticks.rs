@@ -118,6 +118,7 @@ impl Torrent {
         }
         for key in self.peers.keys() {
             self.time_out(key, now);
+            self.ask_again_what_was_refused(key, now);
         }
         self.banned.retain(|_, until| *until > now);
         self.forget_stranded();
@@ -152,8 +153,21 @@ impl Torrent {
         let patience = (expected * 4).clamp(BLOCK_TIMEOUT_MIN, self.config.snub_after);
         if now.since(peer.owes_since) >= patience {
             peer.snubbing = true;
-            self.release_all(key);
+            let asked = std::mem::take(&mut peer.asked);
+            self.withdraw(key, asked, now);
+            self.partial.end_solo(key);
             self.due.choking = true;
+        }
+    }
+
+    fn ask_again_what_was_refused(&mut self, key: PeerKey, now: Time) {
+        let Some(peer) = self.peers.find_mut(key) else {
+            return;
+        };
+        let over = peer.refused.extract_if(.., |(_, until)| *until <= now);
+        for (piece, _) in over.collect::<Vec<_>>() {
+            let known = self.peer_has(key, piece.get(), now);
+            debug_assert!(known.is_ok(), "the piece exists");
         }
     }
 

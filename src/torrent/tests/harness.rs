@@ -8,7 +8,9 @@ use crate::bitfield::Bitfield;
 use crate::ids::{InfoHash, PeerId};
 use crate::layout::{BLOCK_LEN, Block, Layout, PieceIndex};
 use crate::time::Time;
-use crate::torrent::event::{Direction, PeerKey, Placed, Received, TrackerId, VerifyOutcome};
+use crate::torrent::event::{
+    CloseReason, Direction, PeerKey, Placed, Received, TrackerId, VerifyOutcome,
+};
 use crate::torrent::{Action, Content, Event, Torrent, TorrentConfig};
 use crate::tracker::{AnnounceEvent, AnnounceRequest, AnnounceResponse};
 use crate::wire::{BlockRequest, Handshake, Message, Reserved};
@@ -105,6 +107,29 @@ impl Bench {
 
     pub(super) fn connect_outgoing(&mut self, n: u8) -> (PeerKey, Vec<Action>) {
         self.connect_as(n, addr(n), Direction::Outgoing)
+    }
+
+    /// Peer `n` connects from an address of its choice.
+    pub(super) fn connect_from(&mut self, n: u8, from: &str) -> (PeerKey, Vec<Action>) {
+        let from = from.parse().expect("an address");
+        self.connect_as(n, from, Direction::Incoming)
+    }
+
+    /// The peer delivers whatever it is asked for, until it is asked for nothing.
+    pub(super) fn fetch_all(&mut self, peer: PeerKey) {
+        loop {
+            let asked = self.asked_of(peer);
+            if asked.is_empty() {
+                return;
+            }
+            for block in asked {
+                self.delivers(peer, block);
+                if self.is_verifiable(block.piece()) {
+                    self.verified(block.piece(), VerifyOutcome::Stored);
+                }
+            }
+            self.pass(Duration::from_millis(250));
+        }
     }
 
     fn connect_as(
@@ -227,4 +252,20 @@ impl Bench {
             self.verifiable.insert(*piece);
         }
     }
+}
+
+pub(super) fn sent(actions: &[Action]) -> Vec<&Message> {
+    let messages = actions.iter().filter_map(|action| match action {
+        Action::Send { message, .. } => Some(message),
+        _ => None,
+    });
+    messages.collect()
+}
+
+pub(super) fn disconnects(actions: &[Action]) -> Vec<&CloseReason> {
+    let reasons = actions.iter().filter_map(|action| match action {
+        Action::Disconnect { reason, .. } => Some(reason),
+        _ => None,
+    });
+    reasons.collect()
 }
