@@ -536,6 +536,7 @@ fn a_file_changed_during_the_download_is_not_published() {
     let lost = opened.store.damaged(content.piece(0), &refused);
     let found = opened.store.recheck(&lost, 1, &Meter::new());
     assert!(!found.has(content.piece(0)) && found.has(content.piece(1)));
+    assert_eq!(opened.store.lacking(), [content.piece(0)]);
     opened
         .store
         .write_piece(content.piece(0), content.data(content.piece(0)))

@@ -224,13 +224,17 @@ fn transfer_all(
     transfer: &mut Transfer,
     app: &mut App<'_>,
 ) -> Result<Exit, CliError> {
-    if let Ending::Stopped(exit) = download(args, transfer, app)? {
-        let line = stopped_line(transfer.progress());
-        app.printer.end_status();
-        app.printer.say(&line);
-        return Ok(exit);
-    }
-    let path = transfer.finish(app)?;
+    let path = loop {
+        if let Ending::Stopped(exit) = download(args, transfer, app)? {
+            let line = stopped_line(transfer.progress());
+            app.printer.end_status();
+            app.printer.say(&line);
+            return Ok(exit);
+        }
+        if let Some(path) = transfer.finish(app)? {
+            break path;
+        }
+    };
     tell_complete(transfer, &path, app);
     if let Some(program) = &args.on_complete {
         run_hook(program, &path, manifest, app)?;

@@ -237,15 +237,20 @@ impl Transfer {
         show(&view, false, app);
     }
 
-    /// Gives the complete content its real name, durably, and says where it is.
-    pub(super) fn finish(&self, app: &App<'_>) -> Result<PathBuf, CliError> {
+    /// Gives the complete content its real name, durably, and says where it is; `None` if pieces
+    /// have to be fetched again because another program wrote to a file.
+    pub(super) fn finish(&self, app: &App<'_>) -> Result<Option<PathBuf>, CliError> {
         // A session that ended without an answer was cancelled.
         let answer = self
             .session
             .finish()
             .recv()
             .unwrap_or(Err(StorageError::Cancelled));
-        answer.map_err(|error| app.fault(&error))
+        match answer {
+            Ok(path) => Ok(Some(path)),
+            Err(StorageError::Changed { .. } | StorageError::Incomplete { .. }) => Ok(None),
+            Err(error) => Err(app.fault(&error)),
+        }
     }
 
     /// Says goodbye to trackers, makes durable what was stored, and tells how it ended.

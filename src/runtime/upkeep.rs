@@ -96,7 +96,7 @@ impl Upkeep {
                 Ok(Task::Recheck(pieces)) => self.recheck(&pieces),
                 Ok(Task::Finish(reply)) => {
                     // Whoever asked may have gone.
-                    let _ = reply.send(self.context.store.finish());
+                    let _ = reply.send(self.finish());
                 }
                 Ok(Task::Checkpoint) | Err(RecvTimeoutError::Timeout) => self.checkpoint(),
                 Err(RecvTimeoutError::Disconnected) => return self.context.store.checkpoint(),
@@ -115,6 +115,25 @@ impl Upkeep {
             self.context.notices.push(Notice::DiskFault(fault(&error)));
             self.withdraw(self.context.store.lacking());
         }
+    }
+
+    /// Publishes. If somebody else wrote to a file its pieces are hashed, and those that are bad
+    /// are given back to be fetched again, before the caller hears of it.
+    fn finish(&self) -> Result<PathBuf, StorageError> {
+        let store = &self.context.store;
+        let finished = store.finish();
+        if let Err(error) = &finished {
+            if let StorageError::Changed { file, .. } = error {
+                let pieces = store.pieces_of_file(*file);
+                self.context.notices.push(Notice::DataDamaged {
+                    message: error.to_string(),
+                    pieces: pieces.len(),
+                });
+                store.recheck(&pieces, self.threads, &self.meter);
+            }
+            self.withdraw(store.lacking());
+        }
+        finished
     }
 
     fn withdraw(&self, pieces: Vec<PieceIndex>) {
