@@ -25,6 +25,8 @@ use crate::layout::PieceIndex;
 use crate::metainfo::{FileKind, Metainfo};
 use places::{Part, output_name, part_name};
 
+pub(super) use places::is_part_name;
+
 impl Store {
     /// Opens the output for fetching: takes up what an earlier run left, checks what has to be.
     ///

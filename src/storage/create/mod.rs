@@ -63,7 +63,7 @@ pub struct FileList {
     pub single: bool,
     /// The files: raw bytes of the path, element by element, ascending.
     pub files: Vec<ScannedFile>,
-    /// Junk files that were left out.
+    /// What was left out without being asked: junk files, unfinished downloads.
     pub junk_dropped: Vec<PathBuf>,
     /// Symbolic links that were left out.
     pub links_skipped: Vec<PathBuf>,

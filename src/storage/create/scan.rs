@@ -9,6 +9,7 @@ use rustix::fs::Mode;
 
 use super::{FileList, Rule, ScanOptions, ScannedFile, Symlinks};
 use crate::storage::StorageError;
+use crate::storage::fetch::is_part_name;
 use crate::storage::stamp::Stamp;
 
 /// Files that systems strew about and nobody means to share.
@@ -120,9 +121,16 @@ impl Walk<'_> {
             return Ok(());
         };
         let path = self.root.join(below);
-        let Some(kind) = entry.file_type().filter(|kind| !kind.is_dir()) else {
+        let Some(kind) = entry.file_type() else {
             return Ok(());
         };
+        if kind.is_dir() && is_part_name(entry.file_name()) {
+            self.list.junk_dropped.push(path);
+            return Ok(());
+        }
+        if kind.is_dir() || Self::is_unfinished(below) {
+            return Ok(());
+        }
         if kind.is_symlink() && self.options.symlinks == Symlinks::Error {
             return Err(StorageError::LinkFound { path });
         }
@@ -143,6 +151,11 @@ impl Walk<'_> {
         }
         self.list.files.push(scanned(path, elements)?);
         Ok(())
+    }
+
+    /// Whether it lies in an unfinished download.
+    fn is_unfinished(below: &Path) -> bool {
+        below.iter().any(is_part_name)
     }
 
     /// What an error of the walk means; it reports broken links as files that are missing.

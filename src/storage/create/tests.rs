@@ -293,3 +293,15 @@ fn a_file_that_changes_after_it_was_found_is_an_error() {
     fs::remove_file(&path).unwrap();
     hash().unwrap_err();
 }
+
+#[test]
+fn unfinished_downloads_are_left_out_and_reported() {
+    let dir = tree(&[
+        ("a", "1"),
+        (".x.swarm-part/data/half", "2"),
+        ("sub/.y.swarm-part/journal", "3"),
+    ]);
+    let list = scan(&[dir.path().join("t")], &all()).unwrap();
+    assert_eq!(list.files.len(), 1, "{:?}", list.files);
+    assert_eq!(list.junk_dropped.len(), 2, "{:?}", list.junk_dropped);
+}
