@@ -280,6 +280,36 @@ fn a_peer_that_dies_in_the_middle_of_a_block_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut fetcher = content.fetch(dir.path(), &[port]);
+    let stream = send_half_a_block(&listener, &content);
+    drop((stream, listener));
+    await_notice(&mut fetcher, |n| matches!(n, Notice::PeerLost { .. }));
+
+    let mut dialler = config();
+    dialler.peers = with_peers(config(), &[fetcher.port()]).peers;
+    let _seed = content.seed_with(dialler);
+    await_complete(&mut fetcher);
+    content.assert_copied_to(dir.path());
+    assert_eq!(fetcher.progress().bad_pieces, 0);
+}
+
+#[test]
+fn a_peer_that_hangs_in_the_middle_of_a_block_is_overtaken() {
+    let content = Content::new(&[("data.bin", 1 << 20)], 64 << 10);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut fetcher = content.fetch(dir.path(), &[port]);
+    let hanging = send_half_a_block(&listener, &content);
+    let _seed = content.seed_with(with_peers(config(), &[fetcher.port()]));
+    // It stays connected and silent, and silence is only an end after longer than a test waits.
+    await_complete(&mut fetcher);
+    content.assert_copied_to(dir.path());
+    assert_eq!(fetcher.progress().bad_pieces, 0);
+    drop(hanging);
+}
+
+/// Takes a call, claims to have everything, and stops in the middle of the first block asked for.
+fn send_half_a_block(listener: &TcpListener, content: &Content) -> TcpStream {
     let (mut stream, _) = listener.accept().unwrap();
     let mut theirs = [0; HANDSHAKE_LEN];
     stream.read_exact(&mut theirs).unwrap();
@@ -290,15 +320,7 @@ fn a_peer_that_dies_in_the_middle_of_a_block_is_replaced() {
     let asked = await_request(&mut stream);
     say(&mut stream, &[Message::Piece(asked)]);
     stream.write_all(&[0xee; 5_000]).unwrap();
-    drop((stream, listener));
-    await_notice(&mut fetcher, |n| matches!(n, Notice::PeerLost { .. }));
-
-    let mut dialler = config();
-    dialler.peers = with_peers(config(), &[fetcher.port()]).peers;
-    let _seed = content.seed_with(dialler);
-    await_complete(&mut fetcher);
-    content.assert_copied_to(dir.path());
-    assert_eq!(fetcher.progress().bad_pieces, 0);
+    stream
 }
 
 /// The first block that the other side asks for.

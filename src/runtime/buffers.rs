@@ -1,10 +1,10 @@
 //! Where payload lives between socket and disk: one buffer per open piece.
 //!
-//! A block is written by one connection at a time: whoever claims it first. Invariant: a slot goes
+//! A block is written by one connection at a time: whoever claimed it last, all of it. A slot goes
 //! `Empty → Claimed → Filled` (or back to `Empty` when its claimer dies), and a piece goes to the
-//! disk only with every slot filled. A slot is filled if and only if the core knows, or is about to
-//! be told: a block that it never hears of is taken back, or it would be asked for again for ever. Padding (BEP 47) is filled with zeros from the start. Pieces that do not
-//! fit into memory are kept in an anonymous file.
+//! disk only with every slot filled. A slot is filled if and only if the core knows, or is about
+//! to be told: a block that it never hears of is taken back, or it would be asked for for ever.
+//! Padding (BEP 47) is zeros from the start. Pieces that do not fit into memory are kept in files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -34,13 +34,11 @@ pub(super) struct PieceBuffers {
     open: BTreeMap<PieceIndex, OpenPiece>,
     pool: Pool,
     spill_dir: PathBuf,
-    openings: u64,
+    claims: u64,
 }
 
 #[derive(Debug)]
 struct OpenPiece {
-    /// Tells this opening of the piece apart from earlier ones.
-    opening: u64,
     body: Body,
     slots: Vec<Slot>,
     missing: usize,
@@ -50,7 +48,8 @@ struct OpenPiece {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Slot {
     Empty,
-    Claimed,
+    /// By the claim of this number.
+    Claimed(u64),
     /// By this connection.
     Filled(PeerKey),
     /// Nothing but padding.
@@ -59,11 +58,13 @@ enum Slot {
 
 /// The right to write one block: write all of it, then `fill`, or else `release`.
 ///
-/// It ends when its piece leaves; should the piece be opened again, it stays ended.
+/// It ends when somebody else claims the block or its piece leaves; should the piece be opened
+/// again, it stays ended.
 #[derive(Debug)]
 pub(super) struct Claim {
     block: Block,
-    opening: u64,
+    /// No other claim has it.
+    number: u64,
 }
 
 impl Claim {
@@ -97,7 +98,7 @@ impl PieceBuffers {
             open: BTreeMap::new(),
             pool,
             spill_dir,
-            openings: 0,
+            claims: 0,
         }
     }
 
@@ -112,9 +113,7 @@ impl PieceBuffers {
             .map(|b| self.first_slot(b))
             .collect();
         let (body, fault) = self.reserve(piece);
-        self.openings += 1;
         let opened = OpenPiece {
-            opening: self.openings,
             missing: slots.iter().filter(|&&slot| slot == Slot::Empty).count(),
             slots,
             body,
@@ -123,7 +122,8 @@ impl PieceBuffers {
         self.open.insert(piece, opened);
     }
 
-    /// Reserves the block for the caller alone; `None` if nobody needs it or somebody is at it.
+    /// Reserves the block for the caller alone; `None` if nobody needs it. Whoever is at it loses
+    /// it: the core asks a second peer only when the first one is late, and that one may hang.
     pub(super) fn claim(&mut self, block: Block) -> Option<Claim> {
         let number = block.number()?;
         if self.layout.nth_block(block.piece(), number) != Some(block) {
@@ -131,13 +131,13 @@ impl PieceBuffers {
         }
         let piece = self.open.get_mut(&block.piece())?;
         let slot = piece.slots.get_mut(number as usize)?;
-        (*slot == Slot::Empty).then(|| {
-            *slot = Slot::Claimed;
-            Claim {
-                block,
-                opening: piece.opening,
-            }
-        })
+        if !matches!(slot, Slot::Empty | Slot::Claimed(_)) {
+            return None;
+        }
+        self.claims += 1;
+        let number = self.claims;
+        *slot = Slot::Claimed(number);
+        Some(Claim { block, number })
     }
 
     /// Writes a part of a claimed block, `offset` bytes from its start.
@@ -228,7 +228,7 @@ impl PieceBuffers {
     fn claimed(&mut self, claim: &Claim) -> Option<(&mut OpenPiece, usize)> {
         let number = claim.block.number()? as usize;
         let piece = self.open.get_mut(&claim.block.piece())?;
-        (piece.opening == claim.opening).then_some((piece, number))
+        (piece.slots[number] == Slot::Claimed(claim.number)).then_some((piece, number))
     }
 
     /// How the slot of the block begins.

@@ -2,7 +2,7 @@
 //! into piece buffers.
 //!
 //! No socket here: bytes come in as they were read. A payload is stored only if this connection
-//! was asked for that block and nobody else has filled or claimed it.
+//! was asked for that block and nobody else has filled it or begun it later.
 
 use bytes::{Buf, BytesMut};
 

@@ -1,5 +1,7 @@
 use std::os::unix::fs::FileExt;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::layout::BLOCK_LEN;
 
@@ -55,16 +57,47 @@ fn complete(buffers: &mut PieceBuffers, piece: PieceIndex) -> Body {
 }
 
 #[test]
-fn a_block_is_claimed_by_one_connection_at_a_time() {
+fn a_block_can_be_claimed_until_it_is_filled() {
     let mut buffers = buffers(2, Vec::new());
     let block = layout().nth_block(piece(0), 1).unwrap();
     assert!(buffers.claim(block).is_none(), "its piece is not open");
     buffers.open(piece(0));
     let claim = buffers.claim(block).unwrap();
-    assert!(buffers.claim(block).is_none());
     buffers.release(&claim);
     fill_with(&mut buffers, block, 7);
     assert!(buffers.claim(block).is_none(), "it is filled");
+}
+
+#[test]
+fn a_claimed_block_is_taken_over_whole() {
+    let mut buffers = buffers(1, Vec::new());
+    let (last, len) = (piece(3), BLOCK_LEN as usize);
+    let blocks: Vec<Block> = layout().blocks(last).collect();
+    buffers.open(last);
+    let slow = buffers.claim(blocks[0]).unwrap();
+    buffers.write(&slow, 0, &vec![1; len / 2]);
+    let fast = buffers.claim(blocks[0]).expect("the first one hangs");
+    buffers.write(&fast, 0, &vec![2; len]);
+    buffers.write(&slow, len / 2, &vec![1; len / 2]);
+    assert_eq!(buffers.fill(&slow, PEER), Placed::Discarded);
+    assert_eq!(buffers.fill(&fast, PEER), Placed::Stored);
+    fill_with(&mut buffers, blocks[1], 3);
+    let bytes = content(buffers.take(last).unwrap(), last);
+    assert!(bytes[blocks[0].range()].iter().all(|&byte| byte == 2));
+}
+
+#[test]
+fn only_the_last_claim_can_release_a_block() {
+    let mut buffers = buffers(1, Vec::new());
+    let block = layout().nth_block(piece(0), 0).unwrap();
+    buffers.open(piece(0));
+    let first = buffers.claim(block).unwrap();
+    let second = buffers.claim(block).expect("the first one hangs");
+    buffers.release(&first);
+    buffers.release(&second);
+    assert_eq!(buffers.fill(&second, PEER), Placed::Discarded);
+    assert_eq!(buffers.fill(&first, PEER), Placed::Discarded);
+    fill_with(&mut buffers, block, 1);
 }
 
 #[test]
@@ -190,4 +223,66 @@ fn a_buffer_taken_twice_is_the_one_given_last() {
     assert_eq!(pool.take().unwrap(), [9; 8]);
     pool.shrink();
     assert_eq!(pool.take().unwrap(), [0; 8]);
+}
+
+proptest! {
+    /// Three connections go at one block in any order, die, and its piece is given up meanwhile.
+    #[test]
+    fn a_stored_block_is_all_from_one_connection(
+        steps in prop::collection::vec((0u8..3, 0u8..16), 1..100)
+    ) {
+        let mut buffers = buffers(1, Vec::new());
+        let last = piece(3);
+        let (other, block) = (layout().nth_block(last, 0).unwrap(), layout().nth_block(last, 1).unwrap());
+        let (len, part) = (block.len() as usize, 3_000);
+        buffers.open(last);
+        fill_with(&mut buffers, other, 9);
+        let mut claims: [Option<(Claim, usize)>; 3] = [None, None, None];
+        let (mut owner, mut filler) = (None, None);
+        for (who, what) in steps {
+            let claim = claims[usize::from(who)].take();
+            match (what, claim) {
+                (0, claim) => {
+                    claims[usize::from(who)] = claim;
+                    buffers.forget(last);
+                    buffers.open(last);
+                    fill_with(&mut buffers, other, 9);
+                    (owner, filler) = (None, None);
+                }
+                (1, Some((claim, _))) => {
+                    buffers.release(&claim);
+                    owner = owner.filter(|&owner| owner != who);
+                }
+                (_, None) => {
+                    let claim = buffers.claim(block);
+                    prop_assert_eq!(claim.is_some(), filler.is_none());
+                    owner = claim.is_some().then_some(who);
+                    claims[usize::from(who)] = claim.map(|claim| (claim, 0));
+                }
+                (_, Some((claim, start))) => {
+                    let end = len.min(start + part);
+                    buffers.write(&claim, start, &vec![who; end - start]);
+                    if end < len {
+                        claims[usize::from(who)] = Some((claim, end));
+                        continue;
+                    }
+                    let is_owner = owner == Some(who);
+                    let expected = if is_owner { Placed::Stored } else { Placed::Discarded };
+                    prop_assert_eq!(buffers.fill(&claim, PeerKey(who.into())), expected);
+                    if is_owner {
+                        (owner, filler) = (None, Some(who));
+                    }
+                }
+            }
+        }
+        match (buffers.take(last), filler) {
+            (Ok(body), Some(who)) => {
+                prop_assert!(content(body, last)[block.range()].iter().all(|&byte| byte == who));
+            }
+            (taken, filler) => {
+                prop_assert_eq!(taken.err(), Some(NotReady::Incomplete));
+                prop_assert_eq!(filler, None);
+            }
+        }
+    }
 }
