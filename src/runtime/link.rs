@@ -4,13 +4,13 @@
 //! queue with the bytes already encoded: the driver adds and wakes, and never waits for the peer.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tokio::sync::Notify;
 
 use super::outbox::{Outbox, TooSlow};
 use crate::layout::Block;
-use crate::wire::{BlockRequest, Message};
+use crate::wire::Message;
 
 /// Requests remembered per peer. Four times the largest window: what was cancelled stays until it
 /// arrives or is rejected, and some peers do neither.
@@ -70,45 +70,58 @@ impl Link {
     }
 }
 
-/// Blocks asked for and not yet received, oldest first: most answers come in order, so the search
-/// ends at once.
+/// Blocks asked for and not yet received, as often as they were asked for.
+///
+/// Ordered by block and by age, because peers choose what is looked up: a search through all of
+/// them for every `reject` of a flood would hold up everybody else.
 #[derive(Debug, Default)]
 pub(super) struct Requested {
-    blocks: VecDeque<Block>,
+    by_block: BTreeSet<(Block, u64)>,
+    by_age: BTreeMap<u64, Block>,
+    count: u64,
 }
 
 impl Requested {
     fn extend(&mut self, blocks: &[Block]) {
-        self.blocks.extend(blocks);
-        let surplus = self.blocks.len().saturating_sub(REQUESTED_MAX);
-        self.blocks.drain(..surplus);
+        for &block in blocks {
+            self.count += 1;
+            self.by_block.insert((block, self.count));
+            self.by_age.insert(self.count, block);
+        }
+        while self.by_age.len() > REQUESTED_MAX {
+            if let Some((age, block)) = self.by_age.pop_first() {
+                self.by_block.remove(&(block, age));
+            }
+        }
     }
 
     /// Whether nothing is owed.
     pub(super) fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
+        self.by_age.is_empty()
     }
 
-    /// Takes out the block with these coordinates, if it was asked for.
-    pub(super) fn remove(&mut self, wanted: BlockRequest) -> Option<Block> {
-        let matches = |block: &Block| {
-            block.begin() == wanted.begin
-                && block.piece().get() == wanted.index
-                && block.len() == wanted.length
+    /// Takes out one request for the block; `false` if there is none.
+    pub(super) fn remove(&mut self, block: Block) -> bool {
+        let mut same = self.by_block.range((block, 0)..=(block, u64::MAX));
+        let Some(&oldest) = same.next() else {
+            return false;
         };
-        let position = self.blocks.iter().position(matches)?;
-        self.blocks.remove(position)
+        self.by_block.remove(&oldest);
+        self.by_age.remove(&oldest.1);
+        true
     }
 
     /// Forgets everything: a peer without the Fast extension that chokes drops every request.
     pub(super) fn clear(&mut self) {
-        self.blocks.clear();
+        self.by_block.clear();
+        self.by_age.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::outbox::on_wire;
+    use std::time::Duration;
+
     use super::*;
     use crate::layout::Layout;
 
@@ -120,19 +133,63 @@ mod tests {
         link.request(&blocks).unwrap();
         let mut requested = link.requested.borrow_mut();
         for &block in blocks.iter().rev() {
-            assert_eq!(requested.remove(on_wire(block)), Some(block));
-            assert_eq!(requested.remove(on_wire(block)), None);
+            assert!(requested.remove(block));
+            assert!(!requested.remove(block));
         }
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn a_flood_of_rejects_costs_little() {
         let layout = Layout::new(1 << 30, 1 << 28).unwrap();
         let mut requested = Requested::default();
-        for piece in layout.pieces() {
-            let blocks: Vec<Block> = layout.blocks(piece).collect();
-            requested.extend(&blocks);
+        let blocks: Vec<Block> = layout.pieces().flat_map(|p| layout.blocks(p)).collect();
+        let (asked, others) = blocks.split_at(REQUESTED_MAX);
+        requested.extend(asked);
+        // As many as some hundred reads hold; searching all of them each time took 25 s.
+        let many = others.iter().cycle().take(2_000_000);
+        let (reply, done) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for &block in many {
+                    assert!(!requested.remove(block));
+                }
+                reply.send(()).unwrap();
+            });
+            assert!(done.recv_timeout(Duration::from_secs(4)).is_ok());
+        });
+    }
+
+    #[test]
+    fn a_block_asked_for_again_is_accepted_after_its_first_request_is_rejected() {
+        let layout = Layout::new(1 << 20, 1 << 18).unwrap();
+        let block = layout
+            .pieces()
+            .flat_map(|p| layout.blocks(p))
+            .next()
+            .unwrap();
+        let mut requested = Requested::default();
+        requested.extend(&[block]);
+        requested.extend(&[block]);
+        assert!(requested.remove(block));
+        assert!(requested.remove(block));
+        assert!(!requested.remove(block));
+        assert!(requested.is_empty());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_the_oldest_goes_first() {
+        let layout = Layout::new(1 << 30, 1 << 28).unwrap();
+        let mut requested = Requested::default();
+        // Descending, so that age and place differ.
+        let blocks: Vec<Block> = layout.pieces().flat_map(|p| layout.blocks(p)).collect();
+        for block in blocks.iter().rev() {
+            requested.extend(&[*block]);
         }
-        assert_eq!(requested.blocks.len(), REQUESTED_MAX);
+        assert_eq!(requested.by_age.len(), REQUESTED_MAX);
+        assert_eq!(requested.by_block.len(), REQUESTED_MAX);
+        let (newest, older) = blocks.split_at(REQUESTED_MAX);
+        assert!(!older.iter().any(|&block| requested.remove(block)));
+        assert!(newest.iter().all(|&block| requested.remove(block)));
+        assert!(requested.is_empty());
     }
 }

@@ -102,14 +102,16 @@ impl Receiver {
     }
 
     fn target(&self, named: BlockRequest, buffers: &mut PieceBuffers, link: &Link) -> Target {
-        if let Some(block) = link.requested.borrow_mut().remove(named) {
-            let claim = buffers.claim(block);
-            return claim.map_or(Target::Discard(block), Target::Buffer);
-        }
-        match self.layout.block(named.index, named.begin, named.length) {
-            Some(block) => Target::Discard(block),
-            None => Target::Stray(named.length),
-        }
+        let Some(block) = self.block(named) else {
+            return Target::Stray(named.length);
+        };
+        let was_asked = link.requested.borrow_mut().remove(block);
+        let claim = was_asked.then(|| buffers.claim(block)).flatten();
+        claim.map_or(Target::Discard(block), Target::Buffer)
+    }
+
+    fn block(&self, named: BlockRequest) -> Option<Block> {
+        self.layout.block(named.index, named.begin, named.length)
     }
 
     /// Forgets requests that the peer just said it will not answer.
@@ -117,7 +119,9 @@ impl Receiver {
         match message {
             Message::Choke if !self.fast => link.requested.borrow_mut().clear(),
             Message::Reject(named) => {
-                link.requested.borrow_mut().remove(*named);
+                if let Some(block) = self.block(*named) {
+                    link.requested.borrow_mut().remove(block);
+                }
             }
             _ => {}
         }
