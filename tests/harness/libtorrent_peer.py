@@ -1,7 +1,7 @@
 """A peer made of libtorrent, as a program of its own.
 
 Run: `libtorrent_peer.py seed|fetch MANIFEST DIR [--listen ADDRESS:PORT] [--peer HOST:PORT]
-[--no-utp]`.
+[--no-utp] [--upload-limit BYTES]`.
 `fetch` ends when everything is there and verified; `seed` prints `ready PORT` and serves until it
 is ended.
 """
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--listen", default="0.0.0.0:6881")
     parser.add_argument("--peer")
     parser.add_argument("--no-utp", action="store_true")
+    parser.add_argument("--upload-limit", type=int, default=-1)
     args = parser.parse_args()
 
     settings = {
@@ -43,6 +44,7 @@ def main() -> None:
     params.ti = libtorrent.torrent_info(args.manifest)
     params.save_path = args.dir
     torrent = session.add_torrent(params)
+    torrent.set_upload_limit(args.upload_limit)
     if args.peer:
         host, port = args.peer.rsplit(":", 1)
         torrent.connect_peer((host, int(port)))
