@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import makers, ours
+from harness import ours
 from harness.clients import Aria2, Libtorrent, wait_for_word
 from harness.content import MIB, assert_same, fill
 from harness.need import need_program
@@ -48,7 +48,7 @@ def test_eight_fetchers_of_another_kind(tmp_path: Path, processes: Processes, st
     """One seed, eight fetchers, all started at once; all serve until the last is done."""
     original, manifest = tmp_path / "seed" / "content.bin", tmp_path / "content.torrent"
     fill(original, SIZE)
-    makers.libtorrent_v1(original, manifest, ours.tracker(processes), 256 * 1024)
+    ours.create(original, manifest, "-t", ours.tracker(processes))
     wait_for_word(*start(processes, manifest, original.parent), timeout=30)
     begin = time.monotonic()
     folders = [tmp_path / f"fetch{number}" for number in range(8)]
