@@ -21,7 +21,7 @@ use crate::storage::create::{FileList, ScanOptions, Symlinks, hash_files, scan};
 
 pub(super) use args::CreateArgs;
 
-/// Pieces longer than this fail with some clients (ux.md §5.1).
+/// Pieces longer than this fail with some clients.
 const PIECE_LEN_ADVISED_MAX: u32 = 16 << 20;
 
 /// A manifest just made, and the files it was made from.

@@ -1,6 +1,6 @@
 //! What a command says when it fails: an exit code, what went wrong, and what to type instead.
 //!
-//! The exit codes are a contract with scripts (CLI.md §7); 7 and 9 keep aria2's numbers, 2 is clap's.
+//! The exit codes are a contract with scripts; 7 and 9 keep aria2's numbers, 2 is clap's.
 
 use std::error::Error;
 

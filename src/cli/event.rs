@@ -1,4 +1,4 @@
-//! What `--json` prints: one object per line, version 1 (CLI.md §6). Fields are only ever added.
+//! What `--json` prints: one object per line, version 1. Fields are only ever added.
 //!
 //! Sizes in bytes, times in seconds, rates in bytes per second.
 

@@ -10,7 +10,7 @@ use super::App;
 use super::screen::Hashing;
 use crate::storage::Meter;
 
-/// How often a status is sampled (CLI.md §5).
+/// How often a status is sampled.
 pub(super) const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What is hashed, for the screen.

@@ -1,6 +1,6 @@
 //! One line of output: styled, and safe to show whatever the names in it hold.
 //!
-//! Everything pushed into a [`Text`] is escaped (reliability.md §3 row 27), so no caller can forget
+//! Everything pushed into a [`Text`] is escaped, so no caller can forget
 //! to. It knows nothing of terminals; the printer decides whether styles become colours.
 
 use std::borrow::Cow;

@@ -26,7 +26,7 @@ use crate::storage::{StorageError, Store};
 use crate::torrent::event::{DiskFault, Notice, PeerSource, TrackerId};
 use crate::torrent::{Progress, TorrentConfig};
 
-/// Nobody connected for this long: the status says where was looked (CLI.md §5).
+/// Nobody connected for this long: the status says where was looked.
 const LOOKING_SHOWN_AFTER: Duration = Duration::from_secs(15);
 
 /// Ports that are tried if none is named (BEP 3), before any free one.

@@ -1,6 +1,6 @@
 //! Sizes, rates, durations and ranges: as a person types them and as the screens show them.
 //!
-//! `K M G T` count in 1024 (as in aria2), `KB MB` in 1000, `Kbit Mbit` in 1000 bits (CLI.md §2).
+//! `K M G T` count in 1024 (as in aria2), `KB MB` in 1000, `Kbit Mbit` in 1000 bits.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

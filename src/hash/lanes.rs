@@ -56,8 +56,7 @@ impl Plan {
 
     /// Measured with `benches/hash.rs` at 128 KiB per message, GB/s: SHA instructions 2.08 for any
     /// number of messages; AVX-512 0.56 and AVX2 0.47 for each lane that is filled (AMD EPYC,
-    /// 2026-11-22). Without SHA instructions one message goes at 0.5 (Cascade Lake,
-    /// performance.md §4).
+    /// 2026-11-22). Without SHA instructions one message goes at 0.5 (Cascade Lake).
     fn measured() -> Self {
         let (vectors, lanes_min) = match (Vectors::avx512(), Vectors::avx2()) {
             (Some(avx512), _) => (avx512, if simd::has_sha() { 4 } else { 2 }),

@@ -31,7 +31,7 @@ use crate::tracker::udp::CONNECTION_ID_LIFE;
 use crate::tracker::url::Scheme;
 use crate::tracker::{AnnounceFailure, AnnounceRequest, AnnounceResponse, TrackerUrl};
 
-/// The longest an announce may take, whatever the caller allows (reliability.md §3 row 20).
+/// The longest an announce may take, whatever the caller allows.
 const TOTAL_MAX: Duration = Duration::from_secs(30);
 
 /// Trackers about which something is remembered. A manifest seldom names ten. Chosen, untested.

@@ -29,20 +29,20 @@ use crate::torrent::Event;
 use crate::torrent::event::{CloseReason, Direction, PeerKey, Received, ServeOutcome};
 use crate::wire::{HANDSHAKE_LEN, Handshake};
 
-/// A handshake takes this long at most (reliability.md §3 row 9).
+/// A handshake takes this long at most.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A peer that takes no byte for this long is gone (reliability.md §3 row 19).
+/// A peer that takes no byte for this long is gone.
 const WRITE_STALL: Duration = Duration::from_secs(30);
 
-/// The kernel gives up on unacknowledged data after this long (reliability.md F16).
+/// The kernel gives up on unacknowledged data after this long.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Unsent bytes in the kernel above which a socket is not writable: keeps control messages prompt
-/// and memory small (performance.md §5).
+/// and memory small.
 const NOT_SENT_LOW_WATER: u32 = 256 << 10;
 
-/// Bytes taken from a socket at a time (performance.md §6.1: free of runtime overhead from 256 KiB).
+/// Bytes taken from a socket at a time (free of runtime overhead from 256 KiB).
 pub(super) const READ_LEN: usize = 256 << 10;
 
 /// The same from a peer that owes us no block. It bounds what a flood of tiny messages makes us
@@ -54,8 +54,7 @@ const IDLE_READ_LEN: usize = 16 << 10;
 /// at 10 MiB/s each is as fast as without it; with 20 ms it is 5 % slower.
 const HAVE_PAUSE: Duration = Duration::from_millis(4);
 
-/// Blocks read from the disk at a time: 256 KiB, which the pread + send path needs
-/// (performance.md §3).
+/// Blocks read from the disk at a time: 256 KiB, which the pread + send path needs.
 const SERVE_BATCH: usize = 16;
 
 /// Batches being read or waiting to be written: one is read while the other is written.

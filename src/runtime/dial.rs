@@ -14,7 +14,7 @@ use super::notices::Notices;
 use crate::torrent::Event;
 use crate::torrent::event::{Direction, Notice, PeerSource};
 
-/// A peer that does not take the connection within this time is not there (reliability.md F32).
+/// A peer that does not take the connection within this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The first wait after a name could not be resolved; doubles up to the last.

@@ -24,7 +24,7 @@ use crate::storage::{Meter, StorageError, Store};
 use crate::torrent::Event;
 use crate::torrent::event::{DiskFault, Notice, VerifyOutcome};
 
-/// Finished pieces hashed side by side: the lanes of `hash::many` (performance.md §4).
+/// Finished pieces hashed side by side: the lanes of `hash::many`.
 const VERIFY_BATCH: usize = 8;
 
 /// Finished pieces queued at most: enough to keep several workers in full batches.

@@ -31,13 +31,13 @@ use crate::tracker::{AnnounceEvent, AnnounceRequest};
 /// Events taken from the queue at a time.
 const EVENT_BATCH: usize = 256;
 
-/// How often observers get a new snapshot: the 4 Hz of CLI.md §5.
+/// How often observers get a new snapshot: four times a second, as a status line is redrawn.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Trackers get this long to hear that we leave (reliability.md §3 row 20).
+/// Trackers get this long to hear that we leave.
 pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An announce takes this long at most (reliability.md §3 row 20).
+/// An announce takes this long at most.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Everything that the loop owns.

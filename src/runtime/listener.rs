@@ -1,6 +1,6 @@
 //! Accepts peers: binds the port, limits who may wait with a handshake, passes on who finished one.
 //!
-//! The limits (reliability.md §3 row 9) are on handshakes under way, not on connections: how many
+//! The limits are on handshakes under way, not on connections: how many
 //! of those are kept is the core's decision.
 
 use std::cell::RefCell;
@@ -29,8 +29,7 @@ const PENDING_PER_V4_MAX: usize = 5;
 /// Handshakes under way from one IPv6 /64 at most.
 const PENDING_PER_V6_NET_MAX: usize = 16;
 
-/// The wait after a failed accept: without it, running out of file descriptors becomes a busy loop
-/// (reliability.md F24).
+/// The wait after a failed accept: without it, running out of file descriptors becomes a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections that the kernel keeps for us until we accept them.

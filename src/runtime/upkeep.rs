@@ -21,7 +21,7 @@ use crate::torrent::event::Notice;
 /// is four a second, each flushing what the kernel would soon write anyway.
 pub(super) const CHECKPOINT_BYTES: u64 = 64 << 20;
 
-/// A checkpoint is made at least this often while anything is written (reliability.md F3).
+/// A checkpoint is made at least this often while anything is written.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Tasks queued at most; a worker that reports damage waits beyond it.

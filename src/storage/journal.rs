@@ -30,7 +30,7 @@ const SUM_LEN: usize = 8;
 // header   "swarmjnl" version:u32 pieces:u32 content:20 selection:20 sum:8
 // record   kind:u8 len:u32 payload:len sum:8        sum = SHA-1(offset kind len payload)[..8]
 
-/// A larger journal is damaged (reliability.md §3 row 28).
+/// A larger journal is damaged.
 const JOURNAL_MAX: u64 = 64 << 20;
 /// Growth since the last rewriting after which another one pays. Chosen: the file of a fetch of
 /// half a million pieces stays below it.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Buf;
 
-/// Peers taken from one answer at most: as many as are known at a time (reliability.md §3 row 15).
+/// Peers taken from one answer at most: as many as are known at a time.
 pub const PEERS_MAX: usize = 3_000;
 
 /// Which addresses a list of peers holds.

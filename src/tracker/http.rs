@@ -12,7 +12,7 @@ use super::{
 };
 use crate::bencode::{Document, Limits, Value};
 
-/// How much answer is read: 1 MiB after inflation (reliability.md §3 row 20). Every peer as a
+/// How much answer is read: 1 MiB after inflation. Every peer as a
 /// dictionary of its own is four values and three levels; the rest is room.
 pub const ANSWER: Limits = Limits {
     input: 1 << 20,

@@ -90,10 +90,10 @@ pub enum AnnounceFailure {
     BadUrl(String),
 }
 
-/// How often a tracker may want to be asked, in seconds: 30 s to 6 h (reliability.md §3 row 20).
+/// How often a tracker may want to be asked, in seconds: 30 s to 6 h.
 const INTERVAL_SECS: RangeInclusive<u64> = 30..=6 * 3_600;
 
-/// The longest text taken over from a tracker, in characters (reliability.md §3 row 27).
+/// The longest text taken over from a tracker, in characters.
 const TEXT_CHARS_MAX: usize = 256;
 
 fn clamp_interval(secs: u64) -> Duration {

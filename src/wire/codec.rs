@@ -12,7 +12,7 @@ use super::message::{BlockRequest, Handshake, Message, Reserved};
 use crate::ids::{InfoHash, PeerId};
 use crate::layout::REQUEST_LEN_MAX;
 
-/// The longest message of any type, in bytes (reliability.md §3 row 10; libtorrent's limit too).
+/// The longest message of any type, in bytes (libtorrent's limit too).
 pub const MESSAGE_LEN_MAX: u32 = 1 << 20;
 
 /// The longest extended message, in bytes. The longest known one carries 16 KiB (BEP 9, "data");

@@ -17,7 +17,7 @@ const HANDSHAKE: Limits = Limits {
     tokens: 1_000,
 };
 
-/// The longest client name kept, in characters (reliability.md §2, CVE-2008-0364 and others).
+/// The longest client name kept, in characters (CVE-2008-0364 and others).
 const CLIENT_CHARS_MAX: usize = 64;
 
 /// Extensions of one peer remembered at most. Chosen, untested.

@@ -1,4 +1,4 @@
-//! Every mistake of CLI.md §8: its message, its exit code, and that nothing is written or lost.
+//! Every common mistake: its message, its exit code, and that nothing is written or lost.
 
 use std::net::TcpListener;
 

@@ -7,7 +7,7 @@ use crate::metainfo::escape::escape;
 use crate::torrent::Progress;
 use crate::torrent::progress::WaitReason;
 
-/// Nothing moved for this long: the status says why (DESIGN.md rule 5).
+/// Nothing moved for this long: the status says why.
 pub(in crate::cli) const WAIT_SHOWN_AFTER: Duration = Duration::from_secs(5);
 
 /// Where to look further when nobody has been found for a while.

@@ -12,7 +12,7 @@ use super::reach::{Reach, reach};
 use crate::tracker::url::Host;
 use crate::tracker::{AnnounceFailure, TrackerUrl};
 
-/// How long all dials of one hop may take together (reliability.md §3 row 20).
+/// How long all dials of one hop may take together.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Addresses of one name that are tried. Chosen, untested.

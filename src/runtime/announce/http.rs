@@ -17,7 +17,7 @@ use crate::tracker::http::{ANSWER, announce_url, decode};
 use crate::tracker::url::{Host, Scheme};
 use crate::tracker::{AnnounceFailure, AnnounceRequest, AnnounceResponse, TrackerUrl};
 
-/// Redirects followed (reliability.md §3 row 20).
+/// Redirects followed.
 const REDIRECTS_MAX: usize = 5;
 
 /// The longest response head read, in bytes. Chosen, untested.

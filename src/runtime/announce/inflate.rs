@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 use crate::tracker::AnnounceFailure;
 use crate::tracker::http::ANSWER;
 
-/// How many times longer an answer may become (reliability.md §3 row 20). Peers are addresses:
+/// How many times longer an answer may become. Peers are addresses:
 /// they hardly compress at all.
 const RATIO_MAX: usize = 20;
 

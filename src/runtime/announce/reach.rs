@@ -1,5 +1,5 @@
 //! From how far away an address can be reached: what keeps a stranger's redirect from making us
-//! talk to machines that the stranger cannot see (reliability.md §3 row 21).
+//! talk to machines that the stranger cannot see.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
