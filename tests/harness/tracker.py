@@ -11,6 +11,7 @@ import struct
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
+from threading import Lock
 from urllib.parse import unquote_to_bytes, urlsplit
 
 Swarm = dict[tuple[str, int], int]
@@ -21,6 +22,7 @@ class Announce(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.0"
     swarms: dict[bytes, Swarm] = {}
+    lines = Lock()
 
     def do_GET(self) -> None:
         """One announce."""
@@ -35,7 +37,9 @@ class Announce(BaseHTTPRequestHandler):
             swarm.pop(peer, None)
         else:
             swarm[peer] = left
-        print(*peer, left, event or "-", flush=True)
+        # Several requests are answered at the same time; their lines must not mix.
+        with self.lines:
+            print(*peer, left, event or "-", flush=True)
         self.answer(swarm, peer)
 
     def answer(self, swarm: Swarm, asking: tuple[str, int]) -> None:
