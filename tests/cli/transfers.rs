@@ -46,7 +46,9 @@ fn what_is_seeded_is_fetched_and_a_second_fetch_has_nothing_to_do() {
     assert_eq!(fetch.event("start")["have"], 0);
     assert_eq!(fetch.event("peer")["via"], "manual");
     let piece = fetch.event("piece");
-    assert_eq!(piece["from"][&peer], 65_536);
+    // The first piece is a random one; the last of the 46 is short.
+    let len = if piece["index"] == 45 { 50_880 } else { 65_536 };
+    assert_eq!(piece["from"][&peer], len);
     let complete = fetch.event("complete");
     assert_eq!(complete["from_seed"], 1.0);
     let (exit, rest) = fetch.rest();
