@@ -18,6 +18,7 @@ mod magnet;
 mod man;
 mod manifest;
 mod output;
+mod piece_size;
 mod screen;
 mod seed;
 mod select;

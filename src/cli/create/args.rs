@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, FromArgMatches, ValueEnum};
 
 use super::plain_builder;
-use crate::cli::error::{CliError, Exit};
-use crate::cli::units::{UnitError, show_size, size};
+use crate::cli::error::CliError;
+use crate::cli::piece_size::PieceSize;
 use crate::cli::{args, date};
 use crate::metainfo::build::{Builder, CREATED_BY};
 use crate::storage::create::{FileList, Rule, ScanOptions, Symlinks};
@@ -37,7 +37,7 @@ pub(in crate::cli) struct CreateArgs {
     #[arg(short, long, value_name = "TEXT")]
     comment: Option<String>,
     /// Length of a piece: a power of two from 16K to 128M, or auto for 1,000 to 2,000 pieces
-    #[arg(short = 's', long, value_name = "SIZE", default_value = "auto", alias = "piece-length", value_parser = piece_size)]
+    #[arg(short = 's', long, value_name = "SIZE", default_value = "auto", alias = "piece-length", value_parser = PieceSize::parse)]
     piece_size: PieceSize,
     /// Let only the named trackers be asked
     #[arg(short, long)]
@@ -101,12 +101,6 @@ enum SymlinksArg {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PieceSize {
-    Auto,
-    Bytes(u64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DateArg {
     None,
     Now,
@@ -164,10 +158,7 @@ impl FromArgMatches for Rules {
 impl CreateArgs {
     /// The length of a piece, if one was named.
     pub(super) fn piece_len(&self) -> Result<Option<u32>, CliError> {
-        match self.piece_size {
-            PieceSize::Auto => Ok(None),
-            PieceSize::Bytes(bytes) => checked_piece_len(bytes).map(Some),
-        }
+        self.piece_size.chosen()
     }
 
     pub(super) fn scan_options(&self) -> ScanOptions {
@@ -213,41 +204,6 @@ impl CreateArgs {
             None => std::env::var("SOURCE_DATE_EPOCH").ok()?.parse().ok(),
         }
     }
-}
-
-fn piece_size(text: &str) -> Result<PieceSize, UnitError> {
-    if text == "auto" {
-        Ok(PieceSize::Auto)
-    } else {
-        size(text).map(PieceSize::Bytes)
-    }
-}
-
-/// A piece length that other clients take, too.
-fn checked_piece_len(bytes: u64) -> Result<u32, CliError> {
-    let shown = show_size(bytes);
-    if !bytes.is_power_of_two() {
-        let above = bytes
-            .checked_next_power_of_two()
-            .unwrap_or(u64::MAX)
-            .clamp(32 << 10, 128 << 20);
-        let what = format!("piece size {shown} is not a power of two");
-        return Err(CliError::new(Exit::Usage, what).help(format!(
-            "{}K or {}K",
-            above >> 11,
-            above >> 10
-        )));
-    }
-    u32::try_from(bytes)
-        .ok()
-        .filter(|bytes| (16 << 10..=128 << 20).contains(bytes))
-        .ok_or_else(|| {
-            CliError::new(
-                Exit::Usage,
-                format!("piece size {shown} is not between 16 KiB and 128 MiB"),
-            )
-            .help("leave -s out for a size that fits the content")
-        })
 }
 
 fn date_arg(text: &str) -> Result<DateArg, String> {
