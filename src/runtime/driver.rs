@@ -20,12 +20,13 @@ use super::hub::Hub;
 use super::link::Link;
 use super::notices::Notices;
 use super::outbox::TooSlow;
+use super::session::Observed;
 use crate::layout::{Block, PieceIndex};
 use crate::time::Time;
 use crate::torrent::event::{
     Action, CloseReason, Command, Notice, PeerKey, TrackerId, VerifyOutcome,
 };
-use crate::torrent::{Event, Progress, Torrent};
+use crate::torrent::{Event, Torrent};
 use crate::tracker::{AnnounceEvent, AnnounceRequest};
 
 /// Events taken from the queue at a time.
@@ -47,7 +48,7 @@ pub(super) struct Driver {
     pub(super) hub: Rc<Hub>,
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) notices: Notices,
-    pub(super) progress: watch::Sender<Progress>,
+    pub(super) progress: watch::Sender<Observed>,
     pub(super) pool: Pool,
     /// Finished pieces that the disk has no room for.
     pub(super) finished: VecDeque<PieceIndex>,
@@ -234,7 +235,9 @@ impl Driver {
     }
 
     fn publish(&self) {
-        let progress = self.torrent.progress(self.clock.now());
-        self.progress.send_replace(progress);
+        self.progress.send_replace(Observed {
+            progress: self.torrent.progress(self.clock.now()),
+            control: self.hub.control_bytes(),
+        });
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::buffers::PieceBuffers;
 use super::disk::DiskQueue;
 use super::link::Link;
+use super::outbox::ControlBytes;
 use crate::layout::Layout;
 use crate::torrent::Event;
 use crate::torrent::event::{PeerKey, Received};
@@ -32,6 +33,8 @@ pub(super) struct Hub {
     /// Connections that the core knows of, or will when it gets to their `Connected`.
     pub(super) links: RefCell<BTreeMap<PeerKey, Rc<Link>>>,
     pub(super) keys: Cell<u64>,
+    /// What was queued for connections that are gone.
+    pub(super) queued: Cell<ControlBytes>,
 }
 
 impl Hub {
@@ -51,7 +54,20 @@ impl Hub {
 
     /// Forgets a connection; its later events mean nothing any more.
     pub(super) fn remove_link(&self, peer: PeerKey) -> Option<Rc<Link>> {
-        self.links.borrow_mut().remove(&peer)
+        let link = self.links.borrow_mut().remove(&peer)?;
+        let mut queued = self.queued.get();
+        queued += link.outbox.borrow().queued();
+        self.queued.set(queued);
+        Some(link)
+    }
+
+    /// Bytes beside payload that were ever queued for peers.
+    pub(super) fn control_bytes(&self) -> ControlBytes {
+        let mut queued = self.queued.get();
+        for link in self.links.borrow().values() {
+            queued += link.outbox.borrow().queued();
+        }
+        queued
     }
 
     /// Empties the blocks that `peer` sent and the core will never hear of.

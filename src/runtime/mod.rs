@@ -24,4 +24,5 @@ mod upkeep;
 
 pub use clock::Clock;
 pub use notices::NextNotice;
+pub use outbox::ControlBytes;
 pub use session::{Session, SessionConfig, SessionError};

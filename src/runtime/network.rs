@@ -17,10 +17,10 @@ use super::clock::Clock;
 use super::disk::{DiskContext, DiskQueue};
 use super::driver::Driver;
 use super::hub::Hub;
-use super::session::SessionConfig;
+use super::session::{Observed, SessionConfig};
 use super::{dial, listener};
 use crate::bitfield::Bitfield;
-use crate::torrent::{Content, Event, Progress, Torrent};
+use crate::torrent::{Content, Event, Torrent};
 use crate::wire::{Handshake, Reserved};
 
 /// What the thread is started with.
@@ -33,7 +33,7 @@ pub(super) struct Network {
     pub(super) disk: DiskQueue,
     pub(super) context: DiskContext,
     pub(super) inbox: mpsc::Receiver<Event>,
-    pub(super) progress: watch::Sender<Progress>,
+    pub(super) progress: watch::Sender<Observed>,
 }
 
 impl Network {
@@ -77,6 +77,7 @@ impl Network {
             staging: RefCell::new(BytesMut::new()),
             links: RefCell::default(),
             keys: Cell::new(0),
+            queued: Cell::default(),
         });
         match tokio::net::TcpListener::from_std(self.listener) {
             Ok(listener) => {

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::AddAssign;
 
 use bytes::{Buf, BytesMut};
 
@@ -23,10 +24,31 @@ const CONTROL_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooSlow;
 
+/// Bytes beside payload that were queued for peers, by what they say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControlBytes {
+    /// `have` messages.
+    pub have: u64,
+    /// `request` and `cancel` messages.
+    pub request: u64,
+    /// All others, and what precedes each block's payload; handshakes are left out.
+    pub other: u64,
+}
+
+impl AddAssign for ControlBytes {
+    fn add_assign(&mut self, more: Self) {
+        self.have += more.have;
+        self.request += more.request;
+        self.other += more.other;
+    }
+}
+
 /// What waits for one socket.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     control: BytesMut,
+    /// What was ever queued.
+    queued: ControlBytes,
     /// Whether all of `control` is `have` messages.
     haves: bool,
     frames: VecDeque<Frames>,
@@ -108,31 +130,48 @@ impl Outbox {
     pub(super) fn send(&mut self, message: &Message) -> Result<(), TooSlow> {
         let is_have = matches!(message, Message::Have(_));
         self.haves = is_have && (self.haves || self.control.is_empty());
+        let before = self.control.len();
         message.encode(&mut self.control);
+        let len = (self.control.len() - before) as u64;
+        if is_have {
+            self.queued.have += len;
+        } else {
+            self.queued.other += len;
+        }
         self.check_control()
     }
 
     /// Queues a request for each block.
     pub(super) fn request(&mut self, blocks: &[Block]) -> Result<(), TooSlow> {
         self.haves = false;
+        let before = self.control.len();
         for &block in blocks {
             Message::Request(on_wire(block)).encode(&mut self.control);
         }
+        self.queued.request += (self.control.len() - before) as u64;
         self.check_control()
     }
 
     /// Queues a cancel for each block.
     pub(super) fn cancel(&mut self, blocks: &[Block]) -> Result<(), TooSlow> {
         self.haves = false;
+        let before = self.control.len();
         for &block in blocks {
             Message::Cancel(on_wire(block)).encode(&mut self.control);
         }
+        self.queued.request += (self.control.len() - before) as u64;
         self.check_control()
     }
 
     /// Queues blocks behind those already queued.
     pub(super) fn push(&mut self, frames: Frames) {
+        self.queued.other += (frames.blocks.len() * PIECE_HEADER_LEN) as u64;
         self.frames.push_back(frames);
+    }
+
+    /// Bytes beside payload that were ever queued.
+    pub(super) const fn queued(&self) -> ControlBytes {
+        self.queued
     }
 
     /// Takes the first batch of blocks off if all of it is written.
@@ -291,6 +330,25 @@ mod tests {
         assert_eq!(outbox.waiting(), Waiting::Haves);
         outbox.push(frames(&[1], 40));
         assert_eq!(outbox.waiting(), Waiting::More);
+    }
+
+    #[test]
+    fn what_is_queued_beside_payload_is_counted_by_what_it_says() {
+        let mut outbox = Outbox::default();
+        outbox.send(&Message::Have(1)).unwrap();
+        outbox.send(&Message::Unchoke).unwrap();
+        outbox.request(&blocks(&[10, 10])).unwrap();
+        outbox.cancel(&blocks(&[10])).unwrap();
+        let control = outbox.slices().concat_bytes().len() as u64;
+        outbox.push(frames(&[10, 20], 40));
+        let queued = outbox.queued();
+        assert_eq!((queued.have, queued.request), (9, 3 * 17));
+        assert_eq!(queued.other, 5 + 2 * PIECE_HEADER_LEN as u64);
+        let headers = 2 * PIECE_HEADER_LEN as u64;
+        assert_eq!(
+            queued.have + queued.request + queued.other,
+            control + headers
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::disk::{self, DiskContext, DiskQueue, DiskThreads};
 use super::listener;
 use super::network::Network;
 use super::notices::{self, NextNotice, NoticeReader};
+use super::outbox::ControlBytes;
 use super::upkeep::Task;
 use super::{buffers::Pool, clock::Clock};
 use crate::bitfield::Bitfield;
@@ -86,9 +87,16 @@ pub enum SessionError {
 pub struct Session {
     port: u16,
     events: mpsc::Sender<Event>,
-    progress: watch::Receiver<Progress>,
+    progress: watch::Receiver<Observed>,
     notices: NoticeReader,
     running: Option<Running>,
+}
+
+/// What the network thread lets others see.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Observed {
+    pub(super) progress: Progress,
+    pub(super) control: ControlBytes,
 }
 
 #[derive(Debug)]
@@ -124,7 +132,7 @@ impl Session {
 
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let (notices, notice_reader) = notices::queue();
-        let (progress, latest) = watch::channel(Progress::default());
+        let (progress, latest) = watch::channel(Observed::default());
         let context = DiskContext {
             meta,
             store,
@@ -165,7 +173,12 @@ impl Session {
 
     /// The latest snapshot, at most a quarter of a second old.
     pub fn progress(&self) -> Progress {
-        self.progress.borrow().clone()
+        self.progress.borrow().progress.clone()
+    }
+
+    /// Bytes beside payload that were ever queued for peers; as old as [`Session::progress`].
+    pub fn control_bytes(&self) -> ControlBytes {
+        self.progress.borrow().control
     }
 
     /// Waits for the next notice, for `timeout` at most.

@@ -98,6 +98,7 @@ impl Rig {
             staging: RefCell::default(),
             links: RefCell::default(),
             keys: Cell::new(0),
+            queued: Cell::default(),
         });
         let (stream, peer) = pair().await;
         tune(&stream);
