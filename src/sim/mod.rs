@@ -4,8 +4,10 @@
 //! is the code that ships; only the driver around it is simulated.
 
 mod node;
+mod outcome;
 mod queue;
 mod scenario;
+mod trace;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,11 +27,15 @@ use crate::tracker::{AnnounceEvent, AnnounceResponse};
 use crate::wire::{Handshake, Message, Reserved};
 
 use node::{Link, Node};
+pub use outcome::{FLOW_HOSTS_MAX, Flow, HostOutcome, Outcome, Overhead, Sample, Snapshot};
 use queue::EventQueue;
-pub use scenario::{Host, Report, Scenario};
+pub use scenario::{Behaviour, Departure, Faults, Host, Scenario};
+use trace::Trace;
 
 /// How long hashing and writing a piece takes.
 const VERIFY_TIME: Duration = Duration::from_millis(5);
+/// Events between two words on how far a run has come.
+const EVENTS_PER_SNAPSHOT: u64 = 1 << 16;
 /// How often a simulated tracker wants to be asked.
 const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -56,6 +62,7 @@ pub struct Simulation {
     next_key: u64,
     now: Time,
     trace: Trace,
+    events: u64,
 }
 
 impl Simulation {
@@ -76,12 +83,17 @@ impl Simulation {
             let id = PeerId::ours(rng.random());
             let config = adjust(TorrentConfig::new(id, 6881));
             let torrent = new_torrent(&scenario, host, config, rng.random());
-            let mut node = Node::new(torrent, addr_of(index), id, (host.up, host.down));
-            node.corrupts_one_in = host.corrupts_one_in;
+            let up = match host.behaviour {
+                Behaviour::Slow => host.up / 20,
+                _ => host.up,
+            };
+            let mut node = Node::new(torrent, addr_of(index), id, (up, host.down));
+            node.behaviour = host.behaviour;
+            node.delay = host.delay;
             node.completed = host.is_seed.then_some(Time::ZERO);
             nodes.push(node);
             queue.schedule(host.joins, Occurrence::Join(index));
-            if let Some(dies) = host.dies {
+            if let Departure::At(dies) = host.leaves {
                 queue.schedule(dies, Occurrence::Die(index));
             }
         }
@@ -94,11 +106,13 @@ impl Simulation {
             next_key: 1,
             now: Time::ZERO,
             trace: Trace::default(),
+            events: 0,
         }
     }
 
-    /// Runs until every living host is complete, or time is up.
-    pub fn run(mut self) -> Report {
+    /// Runs until every living fetcher is complete, or time is up. `progress` hears from time to
+    /// time how far it has come.
+    pub fn run(mut self, progress: &mut impl FnMut(Snapshot)) -> Outcome {
         let end = Time::ZERO + self.scenario.time_max;
         while let Some((at, occurrence)) = self.queue.pop() {
             if at > end || self.is_over() {
@@ -106,28 +120,58 @@ impl Simulation {
             }
             self.now = at;
             self.step(occurrence);
+            self.events += 1;
+            if self.events.is_multiple_of(EVENTS_PER_SNAPSHOT) {
+                progress(self.snapshot());
+            }
         }
-        Report {
-            completed: self.nodes.iter().map(|node| node.completed).collect(),
-            sent: self
-                .nodes
-                .iter()
-                .map(|node| node.torrent.progress(self.now).sent)
-                .collect(),
-            wasted: self
-                .nodes
-                .iter()
-                .map(|node| node.torrent.progress(self.now).wasted)
-                .collect(),
+        let hosts = self.nodes.iter().map(|node| {
+            let end = node.torrent.progress(self.now);
+            HostOutcome {
+                completed: node.completed,
+                left: node.left,
+                sent: end.sent,
+                received: end.received,
+                from_seeds: end.received_from_seeds,
+                wasted: end.wasted,
+            }
+        });
+        Outcome {
+            hosts: hosts.collect(),
+            flows: Vec::new(),
+            samples: Vec::new(),
+            overhead: Overhead::default(),
+            trace_hash: self.trace.hash(),
             ended: self.now,
-            trace_hash: self.trace.0,
+            events: self.events,
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let hosts = self.scenario.hosts.iter().zip(&self.nodes);
+        let fetchers: Vec<&Node> = hosts
+            .filter(|(host, _)| host.is_fetcher())
+            .map(|(_, node)| node)
+            .collect();
+        let have: u64 = fetchers
+            .iter()
+            .map(|node| u64::from(node.torrent.have().count()))
+            .sum();
+        let pieces = u64::from(self.scenario.layout.piece_count()) * fetchers.len() as u64;
+        Snapshot {
+            now: self.now,
+            complete: fetchers
+                .iter()
+                .filter(|node| node.completed.is_some())
+                .count(),
+            mean_done: have as f64 / pieces.max(1) as f64,
+            events: self.events,
         }
     }
 
     fn is_over(&self) -> bool {
         let open = |host: &Host, node: &Node| {
-            let is_gone = host.dies.is_some_and(|dies| dies <= self.now);
-            node.completed.is_none() && !is_gone
+            host.is_fetcher() && node.completed.is_none() && node.left.is_none()
         };
         !self
             .scenario
@@ -198,9 +242,15 @@ impl Simulation {
         match action {
             Action::Connect { addr } => {
                 // Two round trips: TCP's, then the handshakes'.
-                let at = self.now + self.scenario.latency * 4;
-                self.queue.schedule(at, Occurrence::Dialled(node, addr));
+                let delay = self.delay_between(node, index_of(addr));
+                self.queue
+                    .schedule(self.now + delay * 4, Occurrence::Dialled(node, addr));
             }
+            Action::Send {
+                message: Message::Unchoke,
+                ..
+            } if self.nodes[node].behaviour == Behaviour::FreeRider => {}
+            Action::Serve { .. } if self.nodes[node].behaviour == Behaviour::Liar => {}
             Action::Send { peer, message } => self.transmit(node, peer, vec![message]),
             Action::Request { peer, blocks } => {
                 let messages = self.nodes[node].ask(peer, &blocks);
@@ -223,13 +273,16 @@ impl Simulation {
             }
             Action::Announce { tracker, request } => self.announce(node, tracker, request.event),
             Action::Disconnect { peer, .. } => self.hang_up(node, peer),
-            Action::Notify(Notice::Complete) => self.nodes[node].completed = Some(self.now),
+            Action::Notify(Notice::Complete) => self.complete(node),
             Action::Notify(_) => {}
         }
     }
 
     fn transmit(&mut self, node: usize, peer: PeerKey, messages: Vec<Message>) {
-        let at = self.now + self.scenario.latency;
+        let Some(&link) = self.nodes[node].links.get(&peer) else {
+            return;
+        };
+        let at = self.now + self.delay_between(node, link.node);
         let Some(link) = self.nodes[node].links.get_mut(&peer) else {
             return;
         };
@@ -258,13 +311,19 @@ impl Simulation {
     fn sent(&mut self, node: usize, peer: PeerKey, block: Block) {
         self.nodes[node].uplink_busy = false;
         self.pump(node);
-        let one_in = self.nodes[node].corrupts_one_in;
-        let corrupt = one_in > 0 && self.rng.random_range(0..one_in) == 0;
+        let corrupt = match self.nodes[node].behaviour {
+            Behaviour::Corrupter { one_in } => self.rng.random_range(0..one_in.max(1)) == 0,
+            _ => false,
+        };
+        let Some(&link) = self.nodes[node].links.get(&peer) else {
+            return;
+        };
+        let delay = self.delay_between(node, link.node);
         let Some(link) = self.nodes[node].links.get_mut(&peer) else {
             return;
         };
         let receiver = link.node;
-        link.last_arrival = link.last_arrival.max(self.now + self.scenario.latency);
+        link.last_arrival = link.last_arrival.max(self.now + delay);
         let (start, their_key) = (link.last_arrival, link.their_key);
         let busy = self.nodes[receiver].downlink_free.max(start);
         let at = busy + transfer_time(block, self.nodes[receiver].down);
@@ -284,11 +343,9 @@ impl Simulation {
     }
 
     fn dialled(&mut self, node: usize, addr: SocketAddr) {
-        let target = self
-            .nodes
-            .iter()
-            .position(|other| other.addr == addr && other.alive);
-        let Some(target) = target.filter(|_| self.nodes[node].alive) else {
+        let target = index_of(addr);
+        let is_open = self.nodes[target].alive && self.scenario.hosts[target].reachable;
+        if !is_open || !self.nodes[node].alive {
             self.deliver(node, Event::ConnectFailed { addr });
             return;
         };
@@ -337,13 +394,25 @@ impl Simulation {
             peer: link.their_key,
             reason: CloseReason::ByPeer,
         };
-        let at = self.now + self.scenario.latency;
+        let at = self.now + self.delay_between(node, link.node);
         self.queue
             .schedule(at, Occurrence::Deliver(link.node, closed));
     }
 
+    fn complete(&mut self, node: usize) {
+        self.nodes[node].completed = Some(self.now);
+        if let Departure::Completed { after } = self.scenario.hosts[node].leaves {
+            self.queue.schedule(self.now + after, Occurrence::Die(node));
+        }
+    }
+
+    fn delay_between(&self, one: usize, other: usize) -> Duration {
+        self.nodes[one].delay + self.nodes[other].delay
+    }
+
     fn die(&mut self, node: usize) {
         self.nodes[node].alive = false;
+        self.nodes[node].left = Some(self.now);
         self.announced.retain(|&other| other != node);
         let links: Vec<PeerKey> = self.nodes[node].links.keys().copied().collect();
         for peer in links {
@@ -370,7 +439,7 @@ impl Simulation {
             tracker,
             result: Ok(response),
         };
-        let at = self.now + self.scenario.latency * 2;
+        let at = self.now + self.nodes[node].delay * 4;
         self.queue.schedule(at, Occurrence::Deliver(node, event));
     }
 }
@@ -384,7 +453,7 @@ fn new_torrent(scenario: &Scenario, host: &Host, config: TorrentConfig, seed: u6
         trackers: vec![vec!["simulated".to_owned()]],
         wanted: Bitfield::full(count),
     };
-    let have = if host.is_seed {
+    let have = if host.is_seed || host.behaviour == Behaviour::Liar {
         Bitfield::full(count)
     } else {
         Bitfield::empty(count)
@@ -401,49 +470,13 @@ fn addr_of(index: usize) -> SocketAddr {
     SocketAddr::from(([10, b, c, d], 6881))
 }
 
+fn index_of(addr: SocketAddr) -> usize {
+    let SocketAddr::V4(addr) = addr else {
+        unreachable!("every simulated host has an IPv4 address");
+    };
+    (addr.ip().to_bits() & 0x00ff_ffff) as usize - 1
+}
+
 fn transfer_time(block: Block, bytes_per_second: u64) -> Duration {
     Duration::from_nanos(u64::from(block.len()) * 1_000_000_000 / bytes_per_second.max(1))
-}
-
-/// A running FNV-1a hash over everything that was delivered.
-struct Trace(u64);
-
-impl Default for Trace {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Trace {
-    fn add(&mut self, now: Time, node: usize, event: &Event) {
-        self.word(now.as_nanos());
-        self.word(node as u64);
-        match event {
-            Event::Received { peer, messages } => {
-                self.word(peer.0);
-                for message in messages {
-                    match message {
-                        Received::Block { block, placed } => {
-                            self.word(u64::from(block.piece().get()) << 32);
-                            self.word(u64::from(block.begin()) << 1 | u64::from(*placed as u8));
-                        }
-                        Received::Message(Message::Have(index)) => self.word(u64::from(*index)),
-                        Received::Message(Message::Request(request)) => {
-                            self.word(u64::from(request.index) << 32 | u64::from(request.begin));
-                        }
-                        _ => self.word(1),
-                    }
-                }
-            }
-            Event::PieceVerified { piece, .. } => self.word(u64::from(piece.get())),
-            Event::Connected { peer, .. } | Event::Closed { peer, .. } => self.word(peer.0),
-            _ => self.word(2),
-        }
-    }
-
-    fn word(&mut self, word: u64) {
-        for byte in word.to_le_bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
 }

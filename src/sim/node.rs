@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use super::scenario::Behaviour;
 use crate::ids::PeerId;
 use crate::layout::{Block, PieceIndex};
 use crate::time::Time;
@@ -28,8 +30,9 @@ pub(super) struct Node {
     pub(super) id: PeerId,
     pub(super) up: u64,
     pub(super) down: u64,
-    /// One in this many blocks it sends is corrupt; 0 for an honest node.
-    pub(super) corrupts_one_in: u32,
+    pub(super) behaviour: Behaviour,
+    pub(super) delay: Duration,
+    pub(super) left: Option<Time>,
     pub(super) alive: bool,
     pub(super) links: BTreeMap<PeerKey, Link>,
     /// Blocks waiting for the uplink, one queue per connection, served in turn.
@@ -55,7 +58,9 @@ impl Node {
             id,
             up: rates.0,
             down: rates.1,
-            corrupts_one_in: 0,
+            behaviour: Behaviour::Honest,
+            delay: Duration::ZERO,
+            left: None,
             alive: false,
             links: BTreeMap::new(),
             flows: VecDeque::new(),
