@@ -10,6 +10,7 @@ pub mod hash;
 pub mod ids;
 pub mod layout;
 pub mod metainfo;
+pub mod report;
 pub mod runtime;
 pub mod sim;
 pub mod storage;

@@ -5,7 +5,7 @@ use crate::source::{Kind, Source, closing};
 const BASE: [&str; 4] = ["time", "ids", "layout", "bitfield"];
 
 /// Who may import whom, beside itself and the base. `ARCHITECTURE.md` draws the same.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("time", &[]),
     ("ids", &[]),
     ("layout", &[]),
@@ -17,22 +17,27 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("tracker", &["bencode", "hash"]),
     ("torrent", &["wire", "tracker"]),
     ("storage", &["metainfo", "hash"]),
-    ("sim", &["torrent", "wire", "tracker", "metainfo"]),
+    ("report", &[]),
+    ("sim", &["torrent", "wire", "tracker", "metainfo", "report"]),
     (
         "runtime",
-        &["torrent", "storage", "wire", "tracker", "metainfo", "hash"],
+        &[
+            "torrent", "storage", "wire", "tracker", "metainfo", "hash", "report",
+        ],
     ),
     (
         "cli",
         &[
             "runtime", "torrent", "storage", "wire", "tracker", "metainfo", "hash", "bencode",
+            "report",
         ],
     ),
 ];
 
 /// The modules that compute and nothing else.
-const PURE: [&str; 10] = [
-    "time", "ids", "layout", "bitfield", "bencode", "metainfo", "wire", "tracker", "torrent", "sim",
+const PURE: [&str; 11] = [
+    "time", "ids", "layout", "bitfield", "bencode", "metainfo", "wire", "tracker", "torrent",
+    "sim", "report",
 ];
 
 /// Parts of the standard library that have no place in a pure module.
