@@ -26,6 +26,9 @@ pub struct Inputs {
     pub seeds: Vec<Option<u64>>,
     /// Everybody who wants the content.
     pub fetchers: Vec<Rates>,
+    /// What those can send who pass on what they get but need not have everything: who left before
+    /// the end, or came to disturb. `None` is unlimited.
+    pub others: Vec<Option<u64>>,
 }
 
 /// Which of the three terms is the largest: what a faster swarm would have to have more of.
@@ -66,7 +69,12 @@ impl Bound {
         }
         let copies = count as f64 * size;
         let seeds_up = sum(inputs.seeds.iter().copied());
-        let fetchers_up = sum(inputs.fetchers.iter().map(|rates| rates.up));
+        let others_up = inputs.others.iter().copied();
+        let fetchers_up = sum(inputs
+            .fetchers
+            .iter()
+            .map(|rates| rates.up)
+            .chain(others_up));
         let slowest_down = inputs.fetchers.iter().filter_map(|rates| rates.down).min();
         let download_s = seconds(size, slowest_down);
         let terms = [
@@ -141,6 +149,7 @@ mod tests {
             piece_length: 256 * 1024,
             seeds: seeds.to_vec(),
             fetchers: fetchers.iter().map(rates).collect(),
+            others: Vec::new(),
         }
     }
 
@@ -190,6 +199,16 @@ mod tests {
         assert_eq!(bound.limit, Limit::TotalUpload);
         // One doubling of a piece of 256 KiB at the fastest uplink.
         close(bound.reference_s, 30.0 + 0.25 / 8.0);
+    }
+
+    #[test]
+    fn others_give_and_need_nothing() {
+        let mut inputs = inputs(120 * MIB, &[Some(2 * MIB)], &[(Some(MIB), None); 4]);
+        close(Bound::of(&inputs).unwrap().fluid_s, 4.0 * 120.0 / 6.0);
+        inputs.others = vec![Some(MIB), Some(MIB)];
+        close(Bound::of(&inputs).unwrap().fluid_s, 4.0 * 120.0 / 8.0);
+        inputs.others = vec![None];
+        close(Bound::of(&inputs).unwrap().fluid_s, 120.0 / 2.0);
     }
 
     #[test]

@@ -61,6 +61,7 @@ impl Run {
                     down: host.down,
                 })
                 .collect(),
+            others: of_role(Role::Foe).map(|host| host.up).collect(),
         })
     }
 
@@ -84,6 +85,8 @@ pub enum Role {
     /// It wants everything.
     #[default]
     Fetcher,
+    /// It came to disturb; nobody waits for it.
+    Foe,
 }
 
 /// One host of a run.

@@ -10,6 +10,7 @@ mod scenario;
 mod trace;
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use rand::rngs::ChaCha8Rng;
@@ -112,7 +113,15 @@ impl Simulation {
 
     /// Runs until every living fetcher is complete, or time is up. `progress` hears from time to
     /// time how far it has come.
-    pub fn run(mut self, progress: &mut impl FnMut(Snapshot)) -> Outcome {
+    pub fn run(self, progress: &mut impl FnMut(Snapshot)) -> Outcome {
+        self.run_while(&mut |snapshot| {
+            progress(snapshot);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// As [`Simulation::run`], but `progress` may call it off: then it ends as if time were up.
+    pub fn run_while(mut self, progress: &mut impl FnMut(Snapshot) -> ControlFlow<()>) -> Outcome {
         let end = Time::ZERO + self.scenario.time_max;
         while let Some((at, occurrence)) = self.queue.pop() {
             if at > end || self.is_over() {
@@ -121,8 +130,10 @@ impl Simulation {
             self.now = at;
             self.step(occurrence);
             self.events += 1;
-            if self.events.is_multiple_of(EVENTS_PER_SNAPSHOT) {
-                progress(self.snapshot());
+            if self.events.is_multiple_of(EVENTS_PER_SNAPSHOT)
+                && progress(self.snapshot()).is_break()
+            {
+                break;
             }
         }
         let hosts = self.nodes.iter().map(|node| {

@@ -51,7 +51,7 @@ impl Host {
     }
 
     /// Whether the swarm is to bring it everything: it comes with nothing and plays its part.
-    pub(super) const fn is_fetcher(&self) -> bool {
+    pub const fn is_fetcher(&self) -> bool {
         let is_foe = matches!(
             self.behaviour,
             Behaviour::Liar | Behaviour::Corrupter { .. }
