@@ -6,6 +6,7 @@ and port mapping are off.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
@@ -29,17 +30,42 @@ class Job:
     folder: Path
 
 
+class Gate:
+    """Holds programs back until all of them are there, so that none has a head start."""
+
+    ready_word = "at the gate"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("wb")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def hold(self, argv: list[object]) -> list[object]:
+        """A command that waits at the gate, then becomes `argv`."""
+        script = f'echo {self.ready_word}; flock --shared "$0" true; exec "$@"'
+        return ["sh", "-c", script, self.path, *argv]
+
+    def open(self) -> None:
+        """Lets everybody go."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
 class Client(Protocol):
     """What the tests need of any client."""
 
     name: str
     makes_empty_files: bool
+    # What a `share` prints when it has everything.
+    complete_word: str
 
     def seed(self, job: Job, processes: Processes) -> Process:
         """Starts serving what is in the folder."""
 
     def fetch(self, job: Job, processes: Processes, peer: str | None = None) -> Process:
         """Starts fetching into the folder, from the tracker's peers or from `peer` alone."""
+
+    def share(self, job: Job, processes: Processes, gate: Gate) -> Process:
+        """Starts fetching when the gate opens, and then serves until it is ended."""
 
     def await_complete(self, process: Process, timeout: float) -> None:
         """Waits until a fetch says that it has everything."""
@@ -50,6 +76,7 @@ class Swarm:
 
     name = "swarm"
     makes_empty_files = True
+    complete_word = '"event":"complete"'
 
     def seed(self, job: Job, processes: Processes) -> Process:
         """Serves at once after checking the data."""
@@ -62,9 +89,15 @@ class Swarm:
         argv += ["--peer", peer, "--no-seed"] if peer else ["--linger", "10s"]
         return processes.start(argv, "swarm-fetch", namespace=job.host.namespace)
 
+    def share(self, job: Job, processes: Processes, gate: Gate) -> Process:
+        """With `--seed` it serves for ever."""
+        argv = [BINARY, "fetch", job.manifest, "-d", job.folder, "-p", str(PORT), "--json"]
+        held = gate.hold([*argv, "--seed"])
+        return processes.start(held, "swarm-share", namespace=job.host.namespace)
+
     def await_complete(self, process: Process, timeout: float) -> None:
         """The content has its real name as soon as the event is printed."""
-        wait_for_word(process, '"event":"complete"', timeout)
+        wait_for_word(process, self.complete_word, timeout)
 
 
 class Aria2:
@@ -72,6 +105,8 @@ class Aria2:
 
     name = "aria2"
     makes_empty_files = True
+    # The number of files and the start of a path, as the hook of `share` prints them.
+    complete_word = " 1 /"
     options = [
         "--no-conf=true",
         "--enable-dht=false",
@@ -93,10 +128,18 @@ class Aria2:
         assert peer is None
         return self._start(job, processes, "aria2-fetch", ["--seed-time=0"])
 
+    def share(self, job: Job, processes: Processes, gate: Gate) -> Process:
+        """With a share ratio of 0 it serves for ever; a hook says when everything is there."""
+        role = ["--seed-ratio=0.0", "--on-bt-download-complete=/bin/echo"]
+        held = gate.hold(self._command(job, role))
+        return processes.start(held, "aria2-share", namespace=job.host.namespace)
+
     def _start(self, job: Job, processes: Processes, name: str, role: list[str]) -> Process:
+        return processes.start(self._command(job, role), name, namespace=job.host.namespace)
+
+    def _command(self, job: Job, role: list[str]) -> list[object]:
         argv = ["aria2c", *self.options, *role, f"--dir={job.folder}"]
-        argv.append(f"--torrent-file={job.manifest}")
-        return processes.start(argv, name, namespace=job.host.namespace)
+        return [*argv, f"--torrent-file={job.manifest}"]
 
     def await_complete(self, process: Process, timeout: float) -> None:
         """Without seed time, aria2 ends when it is done."""
@@ -109,6 +152,7 @@ class Transmission:
     name = "transmission"
     # Version 3.00 leaves them out; seen in these tests.
     makes_empty_files = False
+    complete_word = "Calling script"
     settings = {
         "dht-enabled": False,
         "lpd-enabled": False,
@@ -129,18 +173,30 @@ class Transmission:
         assert peer is None
         return self._start(job, processes, "transmission-fetch", [])
 
-    def _start(self, job: Job, processes: Processes, name: str, role: list[str]) -> Process:
+    def share(self, job: Job, processes: Processes, gate: Gate) -> Process:
+        """It seeds for ever anyway."""
+        return self._start(job, processes, "transmission-share", [], gate)
+
+    def _start(
+        self,
+        job: Job,
+        processes: Processes,
+        name: str,
+        role: list[str],
+        gate: Gate | None = None,
+    ) -> Process:
         config = job.folder.parent / f"{job.folder.name}.transmission"
         config.mkdir(parents=True)
         (config / "settings.json").write_text(json.dumps(self.settings))
         argv = ["transmission-cli", *role, "--config-dir", config]
         argv += ["--port", str(PORT), "--download-dir", job.folder, "--finish", "/bin/true"]
+        argv.append(job.manifest)
         options = {"namespace": job.host.namespace, "env": {"HOME": str(config)}}
-        return processes.start([*argv, job.manifest], name, **options)
+        return processes.start(gate.hold(argv) if gate else argv, name, **options)
 
     def await_complete(self, process: Process, timeout: float) -> None:
         """Transmission seeds on for ever; it calls a script when everything is there."""
-        wait_for_word(process, "Calling script", timeout)
+        wait_for_word(process, self.complete_word, timeout)
 
 
 class Libtorrent:
@@ -148,7 +204,11 @@ class Libtorrent:
 
     name = "libtorrent"
     makes_empty_files = True
+    complete_word = "ready"
     program = Path(__file__).with_name("libtorrent_peer.py")
+
+    def __init__(self, utp: bool = True) -> None:
+        self._utp = utp
 
     def seed(self, job: Job, processes: Processes) -> Process:
         """Checks the data first."""
@@ -158,9 +218,13 @@ class Libtorrent:
         """Ends by itself when it is complete."""
         return self._start("fetch", job, processes, ["--peer", peer] if peer else [])
 
+    def share(self, job: Job, processes: Processes, gate: Gate) -> Process:
+        """Waits at the gate after its start as a Python program, which is not libtorrent's cost."""
+        return self._start("share", job, processes, ["--gate", str(gate.path)])
+
     def _start(self, role: str, job: Job, processes: Processes, more: list[str]) -> Process:
         argv = [sys.executable, self.program, role, job.manifest, job.folder, *more]
-        argv += ["--listen", f"{job.host.address}:{PORT}"]
+        argv += ["--listen", f"{job.host.address}:{PORT}", *([] if self._utp else ["--no-utp"])]
         return processes.start(argv, f"libtorrent-{role}", namespace=job.host.namespace)
 
     def await_complete(self, process: Process, timeout: float) -> None:

@@ -1,14 +1,15 @@
 """A peer made of libtorrent, as a program of its own.
 
-Run: `libtorrent_peer.py seed|fetch MANIFEST DIR [--listen ADDRESS:PORT] [--peer HOST:PORT]
-[--no-utp] [--upload-limit BYTES]`.
-`fetch` ends when everything is there and verified; `seed` prints `ready PORT` and serves until it
-is ended.
+Run: `libtorrent_peer.py seed|fetch|share MANIFEST DIR [--listen ADDRESS:PORT] [--peer HOST:PORT]
+[--no-utp] [--upload-limit BYTES] [--gate FILE]`.
+`fetch` ends when everything is there and verified; `seed` and `share` print `ready PORT` then and
+serve until they are ended. With `--gate` it says `at the gate` and starts when FILE is unlocked.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import sys
 import time
 
@@ -18,14 +19,19 @@ import libtorrent
 def main() -> None:
     """Adds one torrent and waits for what was asked."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("role", choices=["seed", "fetch"])
+    parser.add_argument("role", choices=["seed", "fetch", "share"])
     parser.add_argument("manifest")
     parser.add_argument("dir")
     parser.add_argument("--listen", default="0.0.0.0:6881")
     parser.add_argument("--peer")
     parser.add_argument("--no-utp", action="store_true")
     parser.add_argument("--upload-limit", type=int, default=-1)
+    parser.add_argument("--gate")
     args = parser.parse_args()
+    if args.gate:
+        with open(args.gate, "rb") as gate:
+            print("at the gate", flush=True)
+            fcntl.flock(gate, fcntl.LOCK_SH)
 
     settings = {
         "listen_interfaces": args.listen,
@@ -57,7 +63,7 @@ def main() -> None:
         ready = status.is_seeding
         time.sleep(0.02)
     print("ready", session.listen_port(), flush=True)
-    while args.role == "seed":
+    while args.role != "fetch":
         time.sleep(60)
 
 

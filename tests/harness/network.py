@@ -7,13 +7,20 @@ the next one.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 PREFIX = "swarmtest"
+# What a token bucket may send at once: more than the largest packet that a sender hands to the
+# driver, or the kernel would cut every such packet to pieces. 10 ms of 80 Mbit/s.
+BURST_BYTES = 96 << 10
+# How long a packet may wait for tokens before it is dropped.
+QUEUE = "50ms"
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,8 @@ class Host:
 
     namespace: str
     address: str
+    # The other end of its link: the interface of the hub that receives what the host sends.
+    hub_port: str
 
 
 def run(*argv: str) -> None:
@@ -49,13 +58,14 @@ class Network:
 
     _numbers = itertools.count()
 
-    def __init__(self) -> None:
+    def __init__(self, subnet: str = "10.77.0") -> None:
         sweep()
+        self.subnet = subnet
         self._name = f"{PREFIX}-{os.getpid()}-{next(self._numbers)}"
         self._namespaces: list[str] = []
-        self._hub = self._add("hub")
-        run("ip", "-n", self._hub, "link", "add", "hub", "type", "bridge")
-        run("ip", "-n", self._hub, "link", "set", "hub", "up")
+        self.hub = self._add("hub")
+        run("ip", "-n", self.hub, "link", "add", "hub", "type", "bridge")
+        run("ip", "-n", self.hub, "link", "set", "hub", "up")
 
     def _add(self, name: str) -> str:
         namespace = f"{self._name}-{name}"
@@ -69,16 +79,21 @@ class Network:
         number = len(self._namespaces)
         namespace, port = self._add(f"h{number}"), f"p{number}"
         link = ("ip", "link", "add", "eth0", "netns", namespace, "type", "veth")
-        run(*link, "peer", "name", port, "netns", self._hub)
-        run("ip", "-n", self._hub, "link", "set", port, "master", "hub", "up")
-        address = f"10.77.0.{number}"
+        run(*link, "peer", "name", port, "netns", self.hub)
+        run("ip", "-n", self.hub, "link", "set", port, "master", "hub", "up")
+        address = f"{self.subnet}.{number}"
         at = ("ip", "-n", namespace)
         run(*at, "addr", "add", f"{address}/24", "dev", "eth0", "noprefixroute")
         run(*at, "link", "set", "eth0", "up")
         # Named on the route, since a namespace may not choose any algorithm it likes.
-        for target in ["10.77.0.0/24", "default"]:
+        for target in [f"{self.subnet}.0/24", "default"]:
             run(*at, "route", "add", target, "dev", "eth0", "congctl", "cubic")
-        return Host(namespace, address)
+        return Host(namespace, address, port)
+
+    def shape(self, host: Host, rate: int) -> None:
+        """Limits what a host sends to `rate` bits per second, headers included."""
+        bucket = ("tbf", "rate", f"{rate}bit", "burst", str(BURST_BYTES), "latency", QUEUE)
+        run("tc", "-n", host.namespace, "qdisc", "add", "dev", "eth0", "root", *bucket)
 
     def __enter__(self) -> Network:
         return self
@@ -89,9 +104,13 @@ class Network:
 
 
 def sweep() -> None:
-    """Removes what a killed run left behind."""
+    """Removes what a killed run left behind: its namespaces and the programs in them."""
     mounted = Path("/run/netns")
     for path in mounted.glob(f"{PREFIX}-*") if mounted.is_dir() else []:
         owner = path.name.split("-")[1]
         if not Path(f"/proc/{owner}").exists():
+            found = ["ip", "netns", "pids", path.name]
+            for pid in subprocess.run(found, capture_output=True, text=True).stdout.split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
             subprocess.run(["ip", "netns", "del", path.name], capture_output=True, timeout=30)

@@ -25,7 +25,10 @@ class Announce(BaseHTTPRequestHandler):
     lines = Lock()
 
     def do_GET(self) -> None:
-        """One announce."""
+        """One announce; nothing else is answered, scrapes neither."""
+        if not self.path.startswith("/announce?"):
+            self.send_error(404)
+            return
         query = {}
         for part in urlsplit(self.path).query.split("&"):
             key, _, value = part.partition("=")
