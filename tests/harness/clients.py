@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -78,6 +79,9 @@ class Swarm:
     makes_empty_files = True
     complete_word = '"event":"complete"'
 
+    def __init__(self, share_options: Sequence[str] = ()) -> None:
+        self._share_options = share_options
+
     def seed(self, job: Job, processes: Processes) -> Process:
         """Serves at once after checking the data."""
         argv = [BINARY, "seed", job.manifest, "--data", job.folder, "-p", str(PORT), "--json"]
@@ -92,7 +96,7 @@ class Swarm:
     def share(self, job: Job, processes: Processes, gate: Gate) -> Process:
         """With `--seed` it serves for ever."""
         argv = [BINARY, "fetch", job.manifest, "-d", job.folder, "-p", str(PORT), "--json"]
-        held = gate.hold([*argv, "--seed"])
+        held = gate.hold([*argv, "--seed", *self._share_options])
         return processes.start(held, "swarm-share", namespace=job.host.namespace)
 
     def await_complete(self, process: Process, timeout: float) -> None:

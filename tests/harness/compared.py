@@ -8,7 +8,8 @@ from typing import Any
 
 # From these on, a run says more about the machine than about the client.
 STEAL_MAX = 0.05
-BUSY_SHARE_MAX = 0.1
+# Of a process's time, in which it was ready and had no core; mean of all.
+WAITED_MAX = 0.1
 
 
 def derive(run: dict[str, Any], session: dict[str, Any]) -> dict[str, Any]:
@@ -39,9 +40,10 @@ def bound(session: dict[str, Any], rate: float) -> float:
 
 def noise(run: dict[str, Any]) -> str:
     """Why the run should be taken with care, or nothing."""
-    last, said = max(run["completed_s"]), []
-    if run["busy_seconds"] > BUSY_SHARE_MAX * last:
-        said.append(f"no core idle for {run['busy_seconds']} s")
+    said = []
+    waited = statistics.fmean(run["waited_s"]) / max(run["completed_s"])
+    if waited > WAITED_MAX:
+        said.append(f"waited for a core {waited:.0%} of the time")
     if run["steal"] > STEAL_MAX:
         said.append(f"{run['steal']:.0%} stolen")
     return ", ".join(said)

@@ -6,10 +6,10 @@ all are complete, and every copy is compared byte for byte.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -45,6 +45,8 @@ class Setup:
     # Bits per second that each host may send, headers included; None is as much as it can.
     link: int | None
     timeout: float
+    # Where to keep what the programs of each run print, if anywhere.
+    logs: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -148,21 +150,26 @@ def run(client: Client, setup: Setup, work: Path) -> dict[str, Any]:
         time.sleep(0.3)
         everyone = [seeding, *sharing]
         cpu = sum(map(cpu_seconds, everyone))
+        waited = list(map(waited_seconds, everyone))
         began = time.monotonic()
         gate.open()
         done = await_all(client, sharing, began, setup.timeout)
         ended = time.monotonic()
         cpu = sum(map(cpu_seconds, everyone)) - cpu
+        waited = [waited_seconds(one) - before for one, before in zip(everyone, waited)]
         rss = max(process.rss_peak for process in everyone if process.code is None)
         taken = [sample for sample in samples.read() if began - 0.2 <= sample["t"] <= ended + 0.1]
         for process in everyone:
             process.stop()
+        if setup.logs:
+            shutil.copytree(work / "log", setup.logs / f"{client.name}-{time.time_ns()}")
         for job in jobs:
             compare(setup.case.content, job.folder / setup.case.content.name)
     return {
         "client": client.name,
         "completed_s": done,
         "cpu_s": cpu,
+        "waited_s": waited,
         "rss_peak": rss,
         **uplinks(taken, began, [seed, *jobs]),
         **machine(taken),
@@ -231,6 +238,16 @@ def cpu_seconds(process: Process) -> float:
     return sum(map(int, words[11:15])) / TICKS
 
 
+def waited_seconds(process: Process) -> float:
+    """How long the threads of a running program have been ready so far without having a core."""
+    waited = 0
+    for task in Path(f"/proc/{process.pid}/task").iterdir():
+        # A thread may end meanwhile.
+        with contextlib.suppress(OSError):
+            waited += int((task / "schedstat").read_text().split()[1])
+    return waited / 1e9
+
+
 def uplinks(samples: list[dict[str, Any]], began: float, jobs: list[Any]) -> dict[str, Any]:
     """What each host had sent at each sample, the seed first, from the common start on."""
     ports = [job.host.hub_port for job in jobs]
@@ -240,17 +257,7 @@ def uplinks(samples: list[dict[str, Any]], began: float, jobs: list[Any]) -> dic
 
 
 def machine(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Shares of all cores' time: idle and stolen overall, and how long almost none was idle."""
-    ticks = [sample["cpu"] for sample in samples]
-
-    def share(before: list[int], after: list[int], kinds: list[int]) -> float:
-        spent = [b - a for a, b in zip(before, after)]
-        return sum(spent[kind] for kind in kinds) / max(1, sum(spent))
-
-    seconds = [share(a, b, [3, 4]) for a, b in zip(ticks[:-10:10], ticks[10::10])]
-    return {
-        "idle": share(ticks[0], ticks[-1], [3, 4]),
-        "steal": share(ticks[0], ticks[-1], [7]),
-        "busy_seconds": sum(idle < 0.1 for idle in seconds),
-        "idle_median": statistics.median(seconds) if seconds else None,
-    }
+    """Shares of all cores' time that were idle and that were stolen."""
+    spent = [b - a for a, b in zip(samples[0]["cpu"], samples[-1]["cpu"])]
+    total = max(1, sum(spent))
+    return {"idle": (spent[3] + spent[4]) / total, "steal": spent[7] / total}
