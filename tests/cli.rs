@@ -2,6 +2,8 @@
 //! mistake costs anybody a file.
 #![expect(clippy::unwrap_used, reason = "a test that fails must say where")]
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/commands.rs"]
 mod commands;
 #[path = "cli/help.rs"]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use super::{completions, create, fetch, magnet, man, seed, show, units, verify};
+use super::{bench, completions, create, fetch, magnet, man, seed, show, units, verify};
 
 /// Gets large files onto many machines, fast, with no central server
 #[derive(Debug, Parser)]
@@ -47,6 +47,8 @@ pub(super) enum Command {
     Verify(verify::VerifyArgs),
     /// Print the magnet link of a manifest
     Magnet(magnet::MagnetArgs),
+    /// Measure how fast a swarm on this machine is, over real sockets
+    Bench(bench::BenchArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page

@@ -134,6 +134,62 @@ pub(super) enum Event {
         /// The link.
         magnet: String,
     },
+    /// What a bench or a simulation will do.
+    Setup {
+        /// `bench` or `sim`.
+        command: &'static str,
+        /// Bytes of the content.
+        size: u64,
+        /// Length of a piece.
+        piece_length: u32,
+        /// How many pieces there are.
+        pieces: u32,
+        /// The number that all chance comes from.
+        rng_seed: u64,
+        /// Runs in all.
+        runs: usize,
+        /// How many seconds they take, if that can be known.
+        estimate: Option<f64>,
+    },
+    /// How far a run of a bench or a simulation is.
+    RunProgress {
+        /// Which one, from 1.
+        run: usize,
+        /// Of how many.
+        runs: usize,
+        /// Who brings the content.
+        contender: String,
+        /// Machines that fetch.
+        peers: u32,
+        /// Those that have everything.
+        complete: u32,
+        /// What all of them have of what they want, 0 to 1.
+        ratio: f64,
+        /// Bytes per second that they receive, all together.
+        down: u64,
+        /// Copies that the seeds have sent.
+        seed_copies: f64,
+        /// Copies of the rarest piece.
+        copies_min: u32,
+        /// Seconds until all runs are done.
+        eta: Option<f64>,
+    },
+    /// A run of a bench or a simulation ended.
+    Run {
+        /// Which one, from 1.
+        run: usize,
+        /// Who brought the content.
+        contender: String,
+        /// Machines that fetched.
+        peers: usize,
+        /// The least time that the rates allow.
+        bound_s: Option<f64>,
+        /// The same for whole pieces.
+        reference_s: Option<f64>,
+        /// What it came to.
+        #[serde(flatten)]
+        figures: Box<crate::report::Figures>,
+    },
     /// The command ended.
     End {
         /// The exit code.

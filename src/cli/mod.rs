@@ -4,6 +4,7 @@
 //! Nothing below it touches stdout, stderr or the working directory of the process.
 
 mod args;
+mod bench;
 mod completions;
 mod create;
 mod date;
@@ -99,6 +100,8 @@ pub(crate) struct App<'a> {
     dir: &'a Path,
     signals: &'a Signals,
     threads: usize,
+    /// The command line, as it was typed.
+    command: String,
     printer: Printer<'a>,
 }
 
@@ -121,6 +124,8 @@ impl App<'_> {
 
 /// Runs one command line; the first word is the program.
 pub fn run(args: impl IntoIterator<Item = OsString>, env: &mut Env) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let command = typed(&args);
     let cli = match args::parse(args) {
         Ok(cli) => cli,
         Err(error) => return show_clap(&error, env),
@@ -143,6 +148,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, env: &mut Env) -> Exit {
         threads: threads
             .or_else(|| Some(std::thread::available_parallelism().ok()?.get()))
             .unwrap_or(1),
+        command,
         printer,
     };
     let ended = dispatch(cli, &mut app);
@@ -161,6 +167,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>, env: &mut Env) -> Exit {
     exit
 }
 
+/// The command line as a shell takes it, by the name of the program.
+fn typed(args: &[OsString]) -> String {
+    let words = args
+        .iter()
+        .skip(1)
+        .map(|word| seed::quoted(&word.to_string_lossy()));
+    std::iter::once("swarm".to_owned())
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 fn dispatch(cli: Cli, app: &mut App<'_>) -> Result<Exit, CliError> {
     match cli.command {
         Some(Command::Create(args)) => create::run(&args, app),
@@ -169,6 +187,7 @@ fn dispatch(cli: Cli, app: &mut App<'_>) -> Result<Exit, CliError> {
         Some(Command::Show(args)) => show::run(&args, app),
         Some(Command::Verify(args)) => verify::run(&args, app),
         Some(Command::Magnet(args)) => magnet::run(&args, app),
+        Some(Command::Bench(args)) => bench::run(&args, app),
         Some(Command::Completions(args)) => Ok(completions::run(&args, app)),
         Some(Command::Man(args)) => man::run(&args, app),
         None => Ok(introduce(app)),

@@ -2,8 +2,10 @@
 //!
 //! No clock, no terminal, no state; so every screen is a snapshot test.
 
+mod benching;
 mod fetching;
 mod hashing;
+mod results;
 mod seeding;
 #[cfg(test)]
 mod tests;
@@ -16,8 +18,10 @@ use super::text::{Style, Text};
 use super::units::{show_count, show_counted};
 use crate::torrent::Progress;
 
+pub(super) use benching::Benching;
 pub(super) use fetching::{Fetching, done_parts, stopped_line};
 pub(super) use hashing::Hashing;
+pub(super) use results::results_lines;
 pub(super) use seeding::{Seeding, copies_sent};
 pub(super) use waiting::{WAIT_SHOWN_AFTER, still_looking, waiting};
 

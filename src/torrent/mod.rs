@@ -21,7 +21,7 @@ mod partial;
 mod peer;
 mod pieces;
 pub mod progress;
-mod rate;
+pub(crate) mod rate;
 mod report;
 mod requests;
 #[cfg(test)]

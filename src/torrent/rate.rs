@@ -68,7 +68,7 @@ fn slot_of(now: Time) -> u64 {
 /// A whole block may pass as soon as the balance is positive: the balance then goes below zero, so
 /// the long-run rate is exact whatever the block size.
 #[derive(Clone, Debug)]
-pub(super) struct TokenBucket {
+pub(crate) struct TokenBucket {
     /// Bytes per second; `None` lets everything through.
     limit: Option<u64>,
     /// In billionths of a byte, so that no rounding is lost between calls.
@@ -79,10 +79,10 @@ pub(super) struct TokenBucket {
 impl TokenBucket {
     /// What may pass at once after a pause: 50 ms worth. Chosen: hides a timer's lateness, is still
     /// smooth for the other side's rate measurement.
-    pub(super) const BURST: Duration = Duration::from_millis(50);
+    pub(crate) const BURST: Duration = Duration::from_millis(50);
 
     /// A bucket for `limit` bytes per second, full at `now`.
-    pub(super) fn new(limit: Option<u64>, now: Time) -> Self {
+    pub(crate) fn new(limit: Option<u64>, now: Time) -> Self {
         let mut bucket = Self {
             limit,
             balance: 0,
@@ -93,20 +93,20 @@ impl TokenBucket {
     }
 
     /// Changes the limit; what was saved up under the old one is capped to the new burst.
-    pub(super) fn set_limit(&mut self, limit: Option<u64>, now: Time) {
+    pub(crate) fn set_limit(&mut self, limit: Option<u64>, now: Time) {
         self.refill(now);
         self.limit = limit;
         self.balance = self.balance.min(self.capacity());
     }
 
     /// Whether a block may pass at `now`.
-    pub(super) fn is_open(&mut self, now: Time) -> bool {
+    pub(crate) fn is_open(&mut self, now: Time) -> bool {
         self.refill(now);
         self.limit.is_none() || self.balance > 0
     }
 
     /// Takes `bytes` that pass at `now`.
-    pub(super) fn take(&mut self, bytes: u64, now: Time) {
+    pub(crate) fn take(&mut self, bytes: u64, now: Time) {
         self.refill(now);
         if self.limit.is_some() {
             self.balance -= i128::from(bytes) * 1_000_000_000;
@@ -115,7 +115,7 @@ impl TokenBucket {
 
     /// When [`TokenBucket::is_open`] turns true, a tenth of a burst late so that several blocks go
     /// with one wake-up.
-    pub(super) fn open_at(&self) -> Time {
+    pub(crate) fn open_at(&self) -> Time {
         match self.limit {
             None => self.updated,
             Some(0) => Time::MAX,

@@ -27,6 +27,7 @@ fn swarm_alone_shows_three_examples_and_the_commands() {
       show         Show what a manifest says [alias: info]
       verify       Compare files with their manifest [alias: check]
       magnet       Print the magnet link of a manifest
+      bench        Measure how fast a swarm on this machine is, over real sockets
       completions  Print a completion script for a shell
       man          Print the manual page
 
@@ -44,6 +45,7 @@ fn help_of_each_command() {
         "show",
         "verify",
         "magnet",
+        "bench",
         "completions",
         "man",
     ] {

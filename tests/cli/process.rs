@@ -8,7 +8,7 @@ use assert_cmd::cargo::cargo_bin;
 
 use crate::world::{World, noise};
 
-fn swarm(world: &World, words: &[&str]) -> Command {
+pub(crate) fn swarm(world: &World, words: &[&str]) -> Command {
     let mut command = Command::new(cargo_bin!("swarm"));
     command.args(words).current_dir(world.path("."));
     command
@@ -24,7 +24,7 @@ fn shared() -> World {
     world
 }
 
-fn kill(child: &Child, signal: &str) {
+pub(crate) fn kill(child: &Child, signal: &str) {
     let sent = Command::new("kill")
         .arg(signal)
         .arg(child.id().to_string())
