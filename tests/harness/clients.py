@@ -236,6 +236,39 @@ class Libtorrent:
         process.succeed(timeout)
 
 
+class Rqbit:
+    """rqbit, as `rqbit download`."""
+
+    name = "rqbit"
+    makes_empty_files = True
+    complete_word = "torrent finished downloading"
+    options = ["--disable-dht", "--disable-lsd", "--ipv4-only", "--disable-upnp-port-forward"]
+
+    def seed(self, job: Job, processes: Processes) -> Process:
+        """Checks the data first; without `--overwrite` it would not touch what is there."""
+        argv = self._command(job, ["--overwrite"])
+        return processes.start(argv, "rqbit-seed", namespace=job.host.namespace)
+
+    def fetch(self, job: Job, processes: Processes, peer: str | None = None) -> Process:
+        """Ends by itself when it is complete."""
+        more = ["--exit-on-finish", *(["--initial-peers", peer] if peer else [])]
+        argv = self._command(job, more)
+        return processes.start(argv, "rqbit-fetch", namespace=job.host.namespace)
+
+    def share(self, job: Job, processes: Processes, gate: Gate) -> Process:
+        """Without being told otherwise it serves for ever."""
+        held = gate.hold(self._command(job, []))
+        return processes.start(held, "rqbit-share", namespace=job.host.namespace)
+
+    def _command(self, job: Job, more: list[str]) -> list[object]:
+        argv = ["rqbit", *self.options, "--listen-port", str(PORT), "download", *more]
+        return [*argv, "--disable-http-api", "--output-folder", job.folder, job.manifest]
+
+    def await_complete(self, process: Process, timeout: float) -> None:
+        """The program ends."""
+        process.succeed(timeout)
+
+
 def wait_for_word(process: Process, word: str, timeout: float) -> None:
     """Waits until a program has printed `word`; fails at once if it ends without."""
 
