@@ -1,15 +1,21 @@
 //! The same core in virtual time: machines, links with a rate and a latency, a tracker, one seed.
 //!
 //! No payload, no clock, no I/O: two runs of one scenario give the same trace. The core under test
-//! is the code that ships; only the driver around it is simulated.
+//! is the code that ships; only the driver around it is simulated. Time goes in turns: see `wheel`.
 
+mod buffers;
+mod network;
 mod node;
+mod occurrence;
 mod outcome;
-mod queue;
+mod parcels;
+mod perform;
 mod scenario;
+mod tally;
 mod trace;
+mod tracker;
+mod wheel;
 
-use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -17,53 +23,48 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use crate::bitfield::Bitfield;
-use crate::ids::{InfoHash, PeerId};
-use crate::layout::{Block, PieceIndex};
+use crate::ids::PeerId;
+use crate::layout::Block;
 use crate::time::Time;
-use crate::torrent::event::{
-    CloseReason, Direction, Notice, PeerKey, Received, ServeOutcome, TrackerId, VerifyOutcome,
+use crate::torrent::event::{CloseReason, Direction, Received, ServeOutcome};
+use crate::torrent::{Content, Event, Torrent, TorrentConfig};
+use crate::wire::{BlockRequest, Message};
+
+use network::{EndId, Network, Sent};
+use node::{INFO_HASH, Life, Node};
+use occurrence::{Occurrence, What, Word};
+pub use outcome::{
+    FLOW_HOSTS_MAX, Flow, HostOutcome, Outcome, Overhead, SAMPLES_MAX, Sample, Snapshot,
 };
-use crate::torrent::{Action, Content, Event, Torrent, TorrentConfig};
-use crate::tracker::{AnnounceEvent, AnnounceResponse};
-use crate::wire::{Handshake, Message, Reserved};
-
-use node::{Link, Node};
-pub use outcome::{FLOW_HOSTS_MAX, Flow, HostOutcome, Outcome, Overhead, Sample, Snapshot};
-use queue::EventQueue;
+use parcels::{Parcel, Parcels};
 pub use scenario::{Behaviour, Departure, Faults, Host, Scenario};
+use tally::Tally;
 use trace::Trace;
+use tracker::Tracker;
+use wheel::{Turn, Wheel};
 
-/// How long hashing and writing a piece takes.
-const VERIFY_TIME: Duration = Duration::from_millis(5);
 /// Events between two words on how far a run has come.
-const EVENTS_PER_SNAPSHOT: u64 = 1 << 16;
-/// How often a simulated tracker wants to be asked.
-const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(60);
-
-enum Occurrence {
-    Join(usize),
-    Die(usize),
-    Wake(usize),
-    Deliver(usize, Event),
-    /// A payload reaches this node over this connection, possibly corrupt.
-    Arrive(usize, PeerKey, Block, bool),
-    /// A block has left this node's uplink.
-    Sent(usize, PeerKey, Block),
-    Verified(usize, PieceIndex),
-    Dialled(usize, SocketAddr),
-}
+const EVENTS_PER_SNAPSHOT: u64 = 1 << 18;
+/// How much slower than its rate a slow machine sends.
+const SLOWNESS: u64 = 20;
+/// A connection over which nothing passes is given up by the operating system after this long.
+const STALL_NOTICED: Duration = Duration::from_secs(60);
 
 /// A running simulation.
 pub struct Simulation {
     scenario: Scenario,
     nodes: Vec<Node>,
-    queue: EventQueue<Occurrence>,
-    rng: ChaCha8Rng,
-    announced: Vec<usize>,
-    next_key: u64,
-    now: Time,
+    network: Network,
+    wheel: Wheel,
+    tracker: Tracker,
+    parcels: Parcels,
+    tally: Tally,
     trace: Trace,
-    events: u64,
+    rng: ChaCha8Rng,
+    turn: Turn,
+    now: Time,
+    /// Blocks that have just left an uplink; empty between turns.
+    sent: Vec<Sent>,
 }
 
 impl Simulation {
@@ -78,41 +79,42 @@ impl Simulation {
         adjust: impl Fn(TorrentConfig) -> TorrentConfig,
     ) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(scenario.seed);
-        let mut queue = EventQueue::new();
-        let mut nodes = Vec::new();
-        for (index, host) in scenario.hosts.iter().enumerate() {
+        let mut wheel = Wheel::new(scenario.hosts.len());
+        let mut network = Network::new();
+        let mut nodes = Vec::with_capacity(scenario.hosts.len());
+        for (index, host) in (0..).zip(&scenario.hosts) {
             let id = PeerId::ours(rng.random());
             let config = adjust(TorrentConfig::new(id, 6881));
             let torrent = new_torrent(&scenario, host, config, rng.random());
+            nodes.push(Node::new(torrent, id, *host));
             let up = match host.behaviour {
-                Behaviour::Slow => host.up / 20,
+                Behaviour::Slow => host.up / SLOWNESS,
                 _ => host.up,
             };
-            let mut node = Node::new(torrent, addr_of(index), id, (up, host.down));
-            node.behaviour = host.behaviour;
-            node.delay = host.delay;
-            node.completed = host.is_seed.then_some(Time::ZERO);
-            nodes.push(node);
-            queue.schedule(host.joins, Occurrence::Join(index));
-            if let Departure::At(dies) = host.leaves {
-                queue.schedule(dies, Occurrence::Die(index));
+            network.add_node((up, host.down), host.delay);
+            wheel.schedule(Turn::of(host.joins), index, What::Join);
+            if let Departure::At(leaves) = host.leaves {
+                wheel.schedule(Turn::of(leaves), index, What::Leave);
             }
         }
         Self {
+            tracker: Tracker::new(nodes.len()),
+            tally: Tally::new(&scenario),
+            parcels: Parcels::default(),
+            trace: Trace::default(),
+            turn: Turn::default(),
+            now: Time::ZERO,
+            sent: Vec::new(),
             scenario,
             nodes,
-            queue,
+            network,
+            wheel,
             rng,
-            announced: Vec::new(),
-            next_key: 1,
-            now: Time::ZERO,
-            trace: Trace::default(),
-            events: 0,
         }
     }
 
-    /// Runs until every living fetcher is complete, or time is up. `progress` hears from time to
-    /// time how far it has come.
+    /// Runs until every fetcher that is not gone is complete, or time is up. `progress` hears from
+    /// time to time how far it has come.
     pub fn run(self, progress: &mut impl FnMut(Snapshot)) -> Outcome {
         self.run_while(&mut |snapshot| {
             progress(snapshot);
@@ -123,342 +125,261 @@ impl Simulation {
     /// As [`Simulation::run`], but `progress` may call it off: then it ends as if time were up.
     pub fn run_while(mut self, progress: &mut impl FnMut(Snapshot) -> ControlFlow<()>) -> Outcome {
         let end = Time::ZERO + self.scenario.time_max;
-        while let Some((at, occurrence)) = self.queue.pop() {
-            if at > end || self.is_over() {
+        let mut all = Vec::new();
+        let mut next_snapshot = EVENTS_PER_SNAPSHOT;
+        while !self.tally.is_over() {
+            let Some(turn) = self.wheel.advance(&mut all) else {
+                break;
+            };
+            if turn.time() > end {
                 break;
             }
-            self.now = at;
-            self.step(occurrence);
-            self.events += 1;
-            if self.events.is_multiple_of(EVENTS_PER_SNAPSHOT)
-                && progress(self.snapshot()).is_break()
-            {
-                break;
+            self.turn = turn;
+            self.now = turn.time();
+            self.tally.sample(self.now);
+            for inbox in all.chunk_by(|one, other| one.node == other.node) {
+                self.take_turn(inbox[0].node, inbox);
+            }
+            if self.tally.events >= next_snapshot {
+                next_snapshot = self.tally.events + EVENTS_PER_SNAPSHOT;
+                if progress(self.tally.snapshot(self.now)).is_break() {
+                    break;
+                }
             }
         }
-        let hosts = self.nodes.iter().map(|node| {
+        for (node, outcome) in self.nodes.iter().zip(&mut self.tally.hosts) {
             let end = node.torrent.progress(self.now);
-            HostOutcome {
-                completed: node.completed,
-                left: node.left,
-                sent: end.sent,
-                received: end.received,
-                from_seeds: end.received_from_seeds,
-                wasted: end.wasted,
-            }
-        });
-        Outcome {
-            hosts: hosts.collect(),
-            flows: Vec::new(),
-            samples: Vec::new(),
-            overhead: Overhead::default(),
-            trace_hash: self.trace.hash(),
-            ended: self.now,
-            events: self.events,
+            outcome.sent = end.sent;
+            outcome.wasted = end.wasted;
         }
+        self.tally.outcome(self.trace.hash(), self.now)
     }
 
-    fn snapshot(&self) -> Snapshot {
-        let hosts = self.scenario.hosts.iter().zip(&self.nodes);
-        let fetchers: Vec<&Node> = hosts
-            .filter(|(host, _)| host.is_fetcher())
-            .map(|(_, node)| node)
-            .collect();
-        let have: u64 = fetchers
-            .iter()
-            .map(|node| u64::from(node.torrent.have().count()))
-            .sum();
-        let pieces = u64::from(self.scenario.layout.piece_count()) * fetchers.len() as u64;
-        Snapshot {
-            now: self.now,
-            complete: fetchers
+    /// All that happens to one node in this turn.
+    fn take_turn(&mut self, node: u32, inbox: &[Occurrence]) {
+        self.trace.turn(node, self.now);
+        self.tally.events += inbox.len() as u64;
+        self.pump(node);
+        let mut rest = inbox;
+        while let Some((first, others)) = rest.split_first() {
+            let Some(end) = first.what.message_end() else {
+                rest = others;
+                self.trace.add(first.what);
+                self.happen(node, first.what);
+                continue;
+            };
+            // What came over one connection is read in one go.
+            let together = rest
                 .iter()
-                .filter(|node| node.completed.is_some())
-                .count(),
-            mean_done: have as f64 / pieces.max(1) as f64,
-            events: self.events,
+                .take_while(|next| next.what.message_end() == Some(end));
+            let (read, unread) = rest.split_at(together.count());
+            rest = unread;
+            self.read(node, end, read);
         }
-    }
-
-    fn is_over(&self) -> bool {
-        let open = |host: &Host, node: &Node| {
-            host.is_fetcher() && node.completed.is_none() && node.left.is_none()
-        };
-        !self
-            .scenario
-            .hosts
-            .iter()
-            .zip(&self.nodes)
-            .any(|(host, node)| open(host, node))
-    }
-
-    fn step(&mut self, occurrence: Occurrence) {
-        match occurrence {
-            Occurrence::Join(node) => {
-                self.nodes[node].alive = true;
-                self.deliver(node, Event::Deadline);
-            }
-            Occurrence::Die(node) => self.die(node),
-            Occurrence::Wake(node) => {
-                if self.nodes[node].deadline == Some(self.now) {
-                    self.deliver(node, Event::Deadline);
-                }
-            }
-            Occurrence::Deliver(node, event) => self.deliver(node, event),
-            Occurrence::Arrive(node, peer, block, corrupt) => {
-                if self.nodes[node].links.contains_key(&peer) {
-                    let placed = self.nodes[node].place(peer, block, corrupt);
-                    let messages = vec![Received::Block { block, placed }];
-                    self.deliver(node, Event::Received { peer, messages });
-                }
-            }
-            Occurrence::Sent(node, peer, block) => self.sent(node, peer, block),
-            Occurrence::Verified(node, piece) => {
-                let spoiled = self.nodes[node].clear(piece);
-                let outcome = if spoiled {
-                    VerifyOutcome::HashMismatch
-                } else {
-                    VerifyOutcome::Stored
-                };
-                self.deliver(node, Event::PieceVerified { piece, outcome });
-            }
-            Occurrence::Dialled(node, addr) => self.dialled(node, addr),
-        }
-    }
-
-    /// One turn of the driver: the event in, the actions out, the next deadline noted.
-    fn deliver(&mut self, node: usize, event: Event) {
-        if !self.nodes[node].alive {
+        if self.node(node).life != Life::Present {
             return;
         }
-        self.trace.add(self.now, node, &event);
-        self.nodes[node].torrent.handle(event, self.now);
-        while let Some(action) = self.nodes[node].torrent.poll() {
+        self.pump(node);
+        if self.scenario.checked {
+            self.node(node).torrent.check_invariants();
+        }
+        self.note_deadlines(node);
+    }
+
+    fn happen(&mut self, node: u32, what: What) {
+        match what {
+            What::Join => self.join(node),
+            What::Leave => self.leave(node),
+            What::Wake => self.wake(node),
+            // It was looked at already: see `take_turn`.
+            What::Uplink => {
+                let turn = self.turn;
+                self.node_mut(node).uplink.take_if(|uplink| *uplink <= turn);
+            }
+            What::Verified(piece) => self.verified(node, piece),
+            What::Dialled(by) => self.dialled(node, by),
+            What::Refused(by) => {
+                let addr = node::addr_of(by);
+                self.deliver(node, Event::ConnectFailed { addr });
+            }
+            What::Connected(end) => self.connected(node, end, Direction::Outgoing),
+            What::Closed(end) => {
+                self.closed(node, end, CloseReason::ByPeer);
+            }
+            What::Break(end, number) => self.break_off(end, number),
+            What::Stall(end, number) => self.stall(end, number),
+            What::Announced(parcel) => self.announced(node, parcel),
+            What::Message(..) => unreachable!("messages are read together"),
+        }
+    }
+
+    /// One turn of the driver: the event in, the actions out.
+    fn deliver(&mut self, node: u32, event: Event) {
+        let now = self.now;
+        let present = self.node_mut(node);
+        if present.life != Life::Present {
+            return;
+        }
+        present.torrent.handle(event, now);
+        while let Some(action) = self.node_mut(node).torrent.poll() {
             self.perform(node, action);
         }
-        if self.scenario.checked {
-            self.nodes[node].torrent.check_invariants();
+    }
+
+    /// Messages that came over one connection, in one read.
+    fn read(&mut self, node: u32, end: EndId, read: &[Occurrence]) {
+        let hears = self.network.is_open(end) && self.node(node).life == Life::Present;
+        let peer = self.network.key(end);
+        let mut messages = Vec::with_capacity(read.len());
+        for occurrence in read {
+            let What::Message(_, word) = occurrence.what else {
+                continue;
+            };
+            if let Word::Parcel(parcel) = word {
+                let Parcel::Message(message) = self.parcels.take(parcel) else {
+                    unreachable!("only messages are sent over connections");
+                };
+                messages.push(Received::Message(message));
+            } else if hears {
+                messages.push(self.received(node, end, word));
+            }
+            if hears {
+                self.trace.add(occurrence.what);
+            }
         }
-        let deadline = self.nodes[node].torrent.deadline();
-        if let Some(at) = deadline
-            && self.nodes[node].deadline != Some(at)
-        {
-            assert!(at > self.now, "a deadline lies ahead");
-            self.nodes[node].deadline = Some(at);
-            self.queue.schedule(at, Occurrence::Wake(node));
+        if hears {
+            self.deliver(node, Event::Received { peer, messages });
         }
     }
 
-    fn perform(&mut self, node: usize, action: Action) {
-        match action {
-            Action::Connect { addr } => {
-                // Two round trips: TCP's, then the handshakes'.
-                let delay = self.delay_between(node, index_of(addr));
-                self.queue
-                    .schedule(self.now + delay * 4, Occurrence::Dialled(node, addr));
+    fn received(&mut self, node: u32, end: EndId, word: Word) -> Received {
+        let message = match word {
+            Word::Block(piece, number) => return self.arrived(node, end, (piece, number, false)),
+            Word::Corrupt(piece, number) => return self.arrived(node, end, (piece, number, true)),
+            Word::Have(piece) => Message::Have(piece),
+            Word::Request(piece, number) => Message::Request(self.request_of(piece, number)),
+            Word::Cancel(piece, number) => Message::Cancel(self.request_of(piece, number)),
+            Word::Reject(piece, number) => {
+                self.network.answered(end, self.block(piece, number));
+                Message::Reject(self.request_of(piece, number))
             }
-            Action::Send {
-                message: Message::Unchoke,
-                ..
-            } if self.nodes[node].behaviour == Behaviour::FreeRider => {}
-            Action::Serve { .. } if self.nodes[node].behaviour == Behaviour::Liar => {}
-            Action::Send { peer, message } => self.transmit(node, peer, vec![message]),
-            Action::Request { peer, blocks } => {
-                let messages = self.nodes[node].ask(peer, &blocks);
-                self.transmit(node, peer, messages);
-            }
-            Action::Cancel { peer, blocks } => {
-                let cancel = |&block| Message::Cancel(node::request_of(block));
-                self.transmit(node, peer, blocks.iter().map(cancel).collect());
-            }
-            Action::Serve { peer, blocks } => {
-                self.nodes[node].send_blocks(peer, blocks);
-                self.pump(node);
-            }
-            Action::Verify { piece } => {
-                self.queue
-                    .schedule(self.now + VERIFY_TIME, Occurrence::Verified(node, piece));
-            }
-            Action::Forget { piece } => {
-                self.nodes[node].clear(piece);
-            }
-            Action::Announce { tracker, request } => self.announce(node, tracker, request.event),
-            Action::Disconnect { peer, .. } => self.hang_up(node, peer),
-            Action::Notify(Notice::Complete) => self.complete(node),
-            Action::Notify(_) => {}
-        }
-    }
-
-    fn transmit(&mut self, node: usize, peer: PeerKey, messages: Vec<Message>) {
-        let Some(&link) = self.nodes[node].links.get(&peer) else {
-            return;
+            Word::Choke => Message::Choke,
+            Word::Unchoke => Message::Unchoke,
+            Word::Interested => Message::Interested,
+            Word::NotInterested => Message::NotInterested,
+            Word::Parcel(_) => unreachable!("parcels are opened before"),
         };
-        let at = self.now + self.delay_between(node, link.node);
-        let Some(link) = self.nodes[node].links.get_mut(&peer) else {
-            return;
-        };
-        link.last_arrival = link.last_arrival.max(at);
-        let (at, to, peer) = (link.last_arrival, link.node, link.their_key);
-        let messages = messages.into_iter().map(Received::Message).collect();
-        self.queue.schedule(
-            at,
-            Occurrence::Deliver(to, Event::Received { peer, messages }),
-        );
+        Received::Message(message)
     }
 
-    /// Puts the next block on a free uplink.
-    fn pump(&mut self, node: usize) {
-        if self.nodes[node].uplink_busy {
-            return;
+    /// Lets the uplink of a node work until now, and tells its core what has left.
+    fn pump(&mut self, node: u32) {
+        loop {
+            let mut sent = std::mem::take(&mut self.sent);
+            self.network.pump(node, self.now, &mut sent);
+            for one in &sent {
+                self.send_on(node, one);
+            }
+            for flow in sent.chunk_by(|one, other| one.end == other.end) {
+                let served = Event::Served {
+                    peer: self.network.key(flow[0].end),
+                    blocks: flow.iter().map(|one| one.block).collect(),
+                    outcome: ServeOutcome::Sent,
+                };
+                self.deliver(node, served);
+            }
+            let is_idle = sent.is_empty();
+            sent.clear();
+            self.sent = sent;
+            if is_idle {
+                return;
+            }
         }
-        let Some((peer, block)) = self.nodes[node].next_block() else {
-            return;
-        };
-        self.nodes[node].uplink_busy = true;
-        let at = self.now + transfer_time(block, self.nodes[node].up);
-        self.queue.schedule(at, Occurrence::Sent(node, peer, block));
     }
 
-    fn sent(&mut self, node: usize, peer: PeerKey, block: Block) {
-        self.nodes[node].uplink_busy = false;
-        self.pump(node);
-        let corrupt = match self.nodes[node].behaviour {
+    /// A block goes to the other end.
+    fn send_on(&mut self, node: u32, sent: &Sent) {
+        let is_corrupt = match self.node(node).host.behaviour {
             Behaviour::Corrupter { one_in } => self.rng.random_range(0..one_in.max(1)) == 0,
             _ => false,
         };
-        let Some(&link) = self.nodes[node].links.get(&peer) else {
+        let piece = sent.block.piece().get();
+        let number = number_of(sent.block);
+        let word = if is_corrupt {
+            Word::Corrupt(piece, number)
+        } else {
+            Word::Block(piece, number)
+        };
+        let other = sent.end.other();
+        let at = sent.arrives.max(self.turn.next());
+        let receiver = self.network.node(other);
+        self.wheel
+            .schedule(at, receiver, What::Message(other, word));
+    }
+
+    /// Sees to it that the node has a turn when its core or its uplink wants one.
+    fn note_deadlines(&mut self, node: u32) {
+        let next = self.turn.next();
+        let uplink = self.network.wake(node);
+        let present = &mut self.nodes[node as usize];
+        if let Some(deadline) = present.torrent.deadline() {
+            let at = Turn::of(deadline).max(next);
+            if present.wake != Some(at) {
+                present.wake = Some(at);
+                self.wheel.schedule(at, node, What::Wake);
+            }
+        }
+        if let Some(uplink) = uplink {
+            let at = Turn::of(uplink).max(next);
+            if present.uplink != Some(at) {
+                present.uplink = Some(at);
+                self.wheel.schedule(at, node, What::Uplink);
+            }
+        }
+    }
+
+    fn wake(&mut self, node: u32) {
+        let turn = self.turn;
+        let wake = &mut self.node_mut(node).wake;
+        if wake.take_if(|wake| *wake == turn).is_none() {
             return;
-        };
-        let delay = self.delay_between(node, link.node);
-        let Some(link) = self.nodes[node].links.get_mut(&peer) else {
-            return;
-        };
-        let receiver = link.node;
-        link.last_arrival = link.last_arrival.max(self.now + delay);
-        let (start, their_key) = (link.last_arrival, link.their_key);
-        let busy = self.nodes[receiver].downlink_free.max(start);
-        let at = busy + transfer_time(block, self.nodes[receiver].down);
-        self.nodes[receiver].downlink_free = at;
-        if let Some(link) = self.nodes[node].links.get_mut(&peer) {
-            link.last_arrival = at;
         }
-        self.nodes[node].blocks_sent += 1;
-        self.queue
-            .schedule(at, Occurrence::Arrive(receiver, their_key, block, corrupt));
-        let served = Event::Served {
-            peer,
-            blocks: vec![block],
-            outcome: ServeOutcome::Sent,
-        };
-        self.deliver(node, served);
-    }
-
-    fn dialled(&mut self, node: usize, addr: SocketAddr) {
-        let target = index_of(addr);
-        let is_open = self.nodes[target].alive && self.scenario.hosts[target].reachable;
-        if !is_open || !self.nodes[node].alive {
-            self.deliver(node, Event::ConnectFailed { addr });
-            return;
-        };
-        let (ours, theirs) = (PeerKey(self.next_key), PeerKey(self.next_key + 1));
-        self.next_key += 2;
-        let link = |node, their_key| Link {
-            node,
-            their_key,
-            last_arrival: Time::ZERO,
-        };
-        self.nodes[node].links.insert(ours, link(target, theirs));
-        self.nodes[target].links.insert(theirs, link(node, ours));
-        // The port of an incoming connection is not the one it listens on.
-        let from = SocketAddr::new(self.nodes[node].addr.ip(), 50_000);
-        for (at, peer, addr, direction, other) in [
-            (node, ours, addr, Direction::Outgoing, target),
-            (target, theirs, from, Direction::Incoming, node),
-        ] {
-            let theirs = self.handshake_of(other);
-            self.deliver(
-                at,
-                Event::Connected {
-                    peer,
-                    addr,
-                    direction,
-                    theirs,
-                },
-            );
+        let is_due = |deadline| deadline <= self.now;
+        if self.node(node).torrent.deadline().is_some_and(is_due) {
+            self.deliver(node, Event::Deadline);
         }
     }
 
-    fn handshake_of(&self, node: usize) -> Handshake {
-        Handshake {
-            reserved: Reserved::OURS,
-            info_hash: info_hash(),
-            peer_id: self.nodes[node].id,
+    fn node(&self, node: u32) -> &Node {
+        &self.nodes[node as usize]
+    }
+
+    fn node_mut(&mut self, node: u32) -> &mut Node {
+        &mut self.nodes[node as usize]
+    }
+
+    fn block(&self, piece: u32, number: u16) -> Block {
+        let layout = &self.scenario.layout;
+        let piece = layout.piece(piece).expect("a core names pieces that exist");
+        layout
+            .nth_block(piece, number.into())
+            .expect("a core names blocks that exist")
+    }
+
+    fn request_of(&self, piece: u32, number: u16) -> BlockRequest {
+        let block = self.block(piece, number);
+        BlockRequest {
+            index: piece,
+            begin: block.begin(),
+            length: block.len(),
         }
-    }
-
-    fn hang_up(&mut self, node: usize, peer: PeerKey) {
-        let Some(link) = self.nodes[node].unlink(peer) else {
-            return;
-        };
-        self.nodes[link.node].unlink(link.their_key);
-        let closed = Event::Closed {
-            peer: link.their_key,
-            reason: CloseReason::ByPeer,
-        };
-        let at = self.now + self.delay_between(node, link.node);
-        self.queue
-            .schedule(at, Occurrence::Deliver(link.node, closed));
-    }
-
-    fn complete(&mut self, node: usize) {
-        self.nodes[node].completed = Some(self.now);
-        if let Departure::Completed { after } = self.scenario.hosts[node].leaves {
-            self.queue.schedule(self.now + after, Occurrence::Die(node));
-        }
-    }
-
-    fn delay_between(&self, one: usize, other: usize) -> Duration {
-        self.nodes[one].delay + self.nodes[other].delay
-    }
-
-    fn die(&mut self, node: usize) {
-        self.nodes[node].alive = false;
-        self.nodes[node].left = Some(self.now);
-        self.announced.retain(|&other| other != node);
-        let links: Vec<PeerKey> = self.nodes[node].links.keys().copied().collect();
-        for peer in links {
-            self.hang_up(node, peer);
-        }
-    }
-
-    fn announce(&mut self, node: usize, tracker: TrackerId, event: AnnounceEvent) {
-        self.announced.retain(|&other| other != node);
-        let peers = self
-            .announced
-            .iter()
-            .map(|&other| self.nodes[other].addr)
-            .collect();
-        if event != AnnounceEvent::Stopped {
-            self.announced.push(node);
-        }
-        let response = AnnounceResponse {
-            interval: ANNOUNCE_INTERVAL,
-            peers,
-            ..Default::default()
-        };
-        let event = Event::Announced {
-            tracker,
-            result: Ok(response),
-        };
-        let at = self.now + self.nodes[node].delay * 4;
-        self.queue.schedule(at, Occurrence::Deliver(node, event));
     }
 }
 
 fn new_torrent(scenario: &Scenario, host: &Host, config: TorrentConfig, seed: u64) -> Torrent {
     let count = scenario.layout.piece_count();
     let content = Content {
-        info_hash: info_hash(),
+        info_hash: INFO_HASH,
         layout: scenario.layout,
         padding: Vec::new(),
         trackers: vec![vec!["simulated".to_owned()]],
@@ -472,22 +393,8 @@ fn new_torrent(scenario: &Scenario, host: &Host, config: TorrentConfig, seed: u6
     Torrent::new(content, have, config, seed, Time::ZERO)
 }
 
-fn info_hash() -> InfoHash {
-    InfoHash::new([0x5a; 20])
-}
-
-fn addr_of(index: usize) -> SocketAddr {
-    let [.., b, c, d] = (index as u64 + 1).to_be_bytes();
-    SocketAddr::from(([10, b, c, d], 6881))
-}
-
-fn index_of(addr: SocketAddr) -> usize {
-    let SocketAddr::V4(addr) = addr else {
-        unreachable!("every simulated host has an IPv4 address");
-    };
-    (addr.ip().to_bits() & 0x00ff_ffff) as usize - 1
-}
-
-fn transfer_time(block: Block, bytes_per_second: u64) -> Duration {
-    Duration::from_nanos(u64::from(block.len()) * 1_000_000_000 / bytes_per_second.max(1))
+/// Which of its piece's blocks this is.
+fn number_of(block: Block) -> u16 {
+    let number = block.number().expect("a core asks for aligned blocks");
+    u16::try_from(number).expect("a piece has at most 8,192 blocks")
 }

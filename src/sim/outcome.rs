@@ -5,6 +5,9 @@ use crate::time::Time;
 /// Up to this many hosts it is kept who sent how much to whom.
 pub const FLOW_HOSTS_MAX: usize = 256;
 
+/// More samples than this are never kept.
+pub const SAMPLES_MAX: usize = 512;
+
 /// How one machine fared. Payload in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostOutcome {

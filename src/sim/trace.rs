@@ -1,11 +1,9 @@
 //! A hash over everything that was delivered: two runs that agree in it were the same run.
 
+use super::occurrence::What;
 use crate::time::Time;
-use crate::torrent::Event;
-use crate::torrent::event::Received;
-use crate::wire::Message;
 
-/// A running hash.
+/// A running hash: one multiplication and one fold per word, the same on every machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trace(u64);
 
@@ -21,34 +19,19 @@ impl Trace {
         self.0
     }
 
-    /// An event is delivered to a node.
-    pub(super) fn add(&mut self, now: Time, node: usize, event: &Event) {
+    /// A node has its turn.
+    pub(super) fn turn(&mut self, node: u32, now: Time) {
         self.word(now.as_nanos());
-        self.word(node as u64);
-        match event {
-            Event::Received { peer, messages } => {
-                self.word(peer.0);
-                for message in messages {
-                    match message {
-                        Received::Block { block, placed } => {
-                            self.word(u64::from(block.piece().get()) << 32);
-                            self.word(u64::from(block.begin()) << 1 | u64::from(*placed as u8));
-                        }
-                        Received::Message(Message::Have(index)) => self.word(u64::from(*index)),
-                        Received::Message(Message::Request(request)) => {
-                            self.word(u64::from(request.index) << 32 | u64::from(request.begin));
-                        }
-                        _ => self.word(1),
-                    }
-                }
-            }
-            Event::PieceVerified { piece, .. } => self.word(u64::from(piece.get())),
-            Event::Connected { peer, .. } | Event::Closed { peer, .. } => self.word(peer.0),
-            _ => self.word(2),
-        }
+        self.word(u64::from(node));
     }
 
-    /// One multiplication and one fold per word; the same on every machine.
+    /// Something happens to that node.
+    pub(super) fn add(&mut self, what: What) {
+        let [kind, a, b] = what.digits();
+        self.word(u64::from(a) << 32 | u64::from(b));
+        self.word(u64::from(kind));
+    }
+
     const fn word(&mut self, word: u64) {
         let mixed = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.0 = mixed ^ (mixed >> 32);
