@@ -41,6 +41,8 @@ pub(super) enum Event {
     },
     /// How far the transfer is.
     Progress(Progress),
+    /// How far all machines are that a seed expects.
+    Fleet(Fleet),
     /// A peer came or went.
     Peer {
         /// `connected` or `lost`.
@@ -80,6 +82,10 @@ pub(super) enum Event {
         from_seed: f64,
         /// Pieces whose hash was wrong.
         bad_pieces: u32,
+        /// The least time for it, by the limit of our link or by the most that it was seen to do.
+        bound_s: Option<f64>,
+        /// How near to it that was, 0 to 1.
+        efficiency: Option<f64>,
     },
     /// Serving others after completion.
     Linger {
@@ -210,6 +216,27 @@ pub(super) enum Event {
         /// What to type instead.
         help: Option<String>,
     },
+}
+
+/// How far all machines are that a seed expects.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Fleet {
+    /// How many are expected.
+    pub machines: u32,
+    /// How many came.
+    pub seen: u32,
+    /// How many have everything.
+    pub complete: u32,
+    /// What all of them have of what they want, 0 to 1.
+    pub ratio: f64,
+    /// Seconds until all are complete, at the rate until now.
+    pub eta: Option<f64>,
+    /// The least time for them, if each sends and receives as fast as this seed sends.
+    pub bound_s: Option<f64>,
+    /// How near to it they came, once they are complete, 0 to 1.
+    pub efficiency: Option<f64>,
+    /// Copies that this seed sent.
+    pub seed_copies: f64,
 }
 
 /// How far a transfer is.

@@ -13,6 +13,7 @@ use super::event::{Event, lossy};
 use super::fault::shown;
 use super::hashing::{Label, sampled};
 use super::manifest::{self, Manifest};
+use super::pace::{bound_of_fetch, fetch_parts, share_of};
 use super::screen::{done_parts, stopped_line};
 use super::seed::quoted;
 use super::text::{Style, Text};
@@ -214,6 +215,8 @@ fn tell_already_complete(target: &Path, have: u32, app: &mut App<'_>) {
         path: lossy(target),
         from_seed: 0.0,
         bad_pieces: 0,
+        bound_s: None,
+        efficiency: None,
     });
 }
 
@@ -235,7 +238,7 @@ fn transfer_all(
             break path;
         }
     };
-    tell_complete(transfer, &path, app);
+    tell_complete(transfer, &path, args.network.download_limit, app);
     if let Some(program) = &args.on_complete {
         run_hook(program, &path, manifest, app)?;
     }
@@ -304,18 +307,28 @@ fn disk_failure(fault: &DiskFault, args: &FetchArgs, transfer: &Transfer) -> Cli
         .help("make room and run the same command to resume")
 }
 
-fn tell_complete(transfer: &Transfer, path: &Path, app: &mut App<'_>) {
+fn tell_complete(transfer: &Transfer, path: &Path, limit: Option<u64>, app: &mut App<'_>) {
     app.printer.end_status();
     let progress = transfer.progress();
     let (took, rates) = (transfer.took(app), app.printer.look().rates);
     let shown = shown(path, app.dir);
     app.printer
         .result(done_parts(&shown, progress, took, rates), &shown);
+    // What came in vain had to come all the same; what was here before had not.
+    let came = progress.received.saturating_sub(progress.wasted);
+    let pace = transfer.pace_down(limit);
+    let bound = pace.and_then(|pace| bound_of_fetch(came, pace));
+    if let Some((bound, pace)) = bound.zip(pace) {
+        app.printer
+            .say_parts(fetch_parts(&bound, pace, took, rates));
+    }
     app.printer.event(&Event::Complete {
         seconds: took.as_secs_f64(),
         path: lossy(path),
         from_seed: progress.received_from_seeds as f64 / progress.received.max(1) as f64,
         bad_pieces: progress.bad_pieces,
+        bound_s: bound.map(|bound| bound.fluid_s),
+        efficiency: bound.map(|bound| share_of(&bound, took)),
     });
 }
 
@@ -376,7 +389,7 @@ fn serve(
         seconds: limit.map(|limit| limit.as_secs_f64()),
     });
     while app.stop_asked().is_none() && !app.printer.is_abandoned() {
-        transfer.show_seeding(app);
+        transfer.show_seeding(None, app);
         transfer.step(app)?;
         let served = app.printer.elapsed().saturating_sub(start);
         let nobody_needs_us = transfer.progress().incomplete_peers == 0;

@@ -19,6 +19,7 @@ mod magnet;
 mod man;
 mod manifest;
 mod output;
+mod pace;
 mod piece_size;
 mod screen;
 mod seed;

@@ -61,6 +61,10 @@ pub(super) trait Status {
     fn plain(&self, rates: RateUnit) -> String;
     /// The event for a program.
     fn event(&self) -> Event;
+    /// The event beside it, where a whole fleet is known.
+    fn fleet(&self) -> Option<Event> {
+        None
+    }
 }
 
 /// Prints for one command.
@@ -138,6 +142,13 @@ impl<'a> Printer<'a> {
     pub(super) fn say(&mut self, text: &Text) {
         if self.look.quiet == 0 && !self.look.json {
             self.write_err(text);
+        }
+    }
+
+    /// Talk in parts, on as many lines as the terminal needs for them.
+    pub(super) fn say_parts(&mut self, parts: Vec<Text>) {
+        for line in flowed(parts, self.look.columns.unwrap_or(usize::MAX)) {
+            self.say(&line);
         }
     }
 
@@ -236,6 +247,9 @@ impl<'a> Printer<'a> {
         self.status_shown = self.elapsed();
         if self.look.json {
             self.event(&status.event());
+            if let Some(fleet) = status.fleet() {
+                self.event(&fleet);
+            }
         } else {
             let line = format!("{} {}", date::seconds(), status.plain(self.look.rates));
             self.write_err(&Text::new(line));

@@ -22,7 +22,7 @@ pub(super) use benching::Benching;
 pub(super) use fetching::{Fetching, done_parts, stopped_line};
 pub(super) use hashing::Hashing;
 pub(super) use results::results_lines;
-pub(super) use seeding::{Seeding, copies_sent};
+pub(super) use seeding::{Fleet, Seeding, copies_sent};
 pub(super) use waiting::{WAIT_SHOWN_AFTER, still_looking, waiting};
 
 /// Columns of a bar: shorter says nothing, longer says no more.

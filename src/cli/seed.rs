@@ -14,6 +14,7 @@ use super::error::{CliError, Exit};
 use super::fault::shown;
 use super::hashing::{Label, sampled};
 use super::manifest::{self, Manifest};
+use super::pace::{bound_of_seed, seed_parts};
 use super::screen::copies_sent;
 use super::text::{Style, Text};
 use super::transfer::{Content, Happened, Transfer};
@@ -35,6 +36,9 @@ pub(super) struct SeedArgs {
     /// When to end: forever, copies=40, idle=10m, ratio=2 or time=2h
     #[arg(long, value_name = "SPEC", default_value = "forever")]
     until: Until,
+    /// End when so many machines are complete, and show how far all of them are
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    expect: Option<u32>,
     /// How to reach peers.
     #[command(flatten)]
     network: Network,
@@ -120,11 +124,11 @@ pub(super) fn run(args: &SeedArgs, app: &mut App<'_>) -> Result<Exit, CliError> 
     let reachable = SocketAddr::new(reachable_ip(args.network.bind), transfer.port());
     introduce(&source.manifest, source.wrote, reachable, app);
     tell_who_hears(transfer.trackers(), app);
-    let served = serve(args.until, &mut transfer, app).map(|()| Exit::Done);
-    let (progress, took) = (transfer.progress().clone(), transfer.took(app));
-    let exit = transfer.stop(served, app)?;
-    tell_end(&progress, took, app);
-    Ok(exit)
+    let served = serve(args, &mut transfer, app);
+    if served.is_ok() {
+        tell_end(args, &transfer, app);
+    }
+    transfer.stop(served, app)
 }
 
 /// Whether the path is something to share rather than a manifest: a directory, or a file that
@@ -241,28 +245,79 @@ fn tell_who_hears(trackers: &[String], app: &mut App<'_>) {
     app.printer.say(&Text::default().styled(Style::Dim, line));
 }
 
-fn serve(until: Until, transfer: &mut Transfer, app: &mut App<'_>) -> Result<(), CliError> {
-    while app.stop_asked().is_none() && !app.printer.is_abandoned() {
-        transfer.show_seeding(app);
+/// Serves until there is a reason to end. Whoever expects machines wants to know whether they all
+/// got it.
+fn serve(args: &SeedArgs, transfer: &mut Transfer, app: &mut App<'_>) -> Result<Exit, CliError> {
+    let limit = args.network.upload_limit;
+    loop {
+        let complete = transfer.progress().completed_seen;
+        if args.expect.is_some_and(|expected| complete >= expected) {
+            return Ok(Exit::Done);
+        }
+        let early = |exit| {
+            if args.expect.is_some() {
+                exit
+            } else {
+                Exit::Done
+            }
+        };
+        if let Some(asked) = app.stop_asked() {
+            return Ok(early(asked));
+        }
+        if app.printer.is_abandoned() {
+            return Ok(early(Exit::Incomplete));
+        }
+        if args
+            .until
+            .is_reached(transfer.progress(), transfer.took(app))
+        {
+            return Ok(early(Exit::Incomplete));
+        }
+        let now = app.printer.elapsed();
+        let fleet = args
+            .expect
+            .map(|expected| transfer.fleet(expected, limit, now));
+        transfer.show_seeding(fleet, app);
         if let Happened::DiskFault(fault) = transfer.step(app)? {
             return Err(CliError::new(Exit::Disk, fault.to_string()).because(&fault));
         }
-        if until.is_reached(transfer.progress(), transfer.took(app)) {
-            break;
-        }
     }
-    Ok(())
 }
 
-fn tell_end(progress: &Progress, took: Duration, app: &mut App<'_>) {
+fn tell_end(args: &SeedArgs, transfer: &Transfer, app: &mut App<'_>) {
+    app.printer.end_status();
+    let progress = transfer.progress();
     let line = format!(
         " Stopped after {}: sent {} = {:.2} copies, saw {} complete",
-        show_took(took),
+        show_took(transfer.took(app)),
         show_size(progress.sent),
         copies_sent(progress),
         show_counted(progress.completed_seen.into(), "machine"),
     );
     app.printer.say(&Text::new(line));
+    let Some(expected) = args.expect else {
+        return;
+    };
+    let (now, limit) = (app.printer.elapsed(), args.network.upload_limit);
+    let fleet = transfer.fleet(expected, limit, now);
+    app.printer.event(&fleet.event(copies_sent(progress)));
+    if fleet.complete < expected {
+        let line = format!(
+            " {} of {expected} machines are not complete",
+            expected - fleet.complete
+        );
+        app.printer.say(&Text::default().styled(Style::Warn, line));
+        return;
+    }
+    let arrivals = transfer.arrivals();
+    let took = arrivals.took(now);
+    let pace = transfer.pace_up(limit);
+    let bound = pace.and_then(|pace| bound_of_seed(progress.wanted_bytes, expected, pace));
+    if let Some((bound, pace)) = bound.zip(pace) {
+        let rates = app.printer.look().rates;
+        app.printer
+            .say_parts(seed_parts(&bound, pace, (took, arrivals), rates));
+    }
 }
 
 /// The address that other machines most likely reach this one by. Nothing is sent: connecting a

@@ -17,7 +17,8 @@ use super::event::{Event, lossy};
 use super::fault::shown;
 use super::hashing::SAMPLE_INTERVAL;
 use super::output::Status;
-use super::screen::{Fetching, Seeding, WAIT_SHOWN_AFTER, still_looking};
+use super::pace::{Arrivals, Pace, Peak, bound_of_seed, share_of};
+use super::screen::{Fetching, Fleet, Seeding, WAIT_SHOWN_AFTER, still_looking};
 use crate::bitfield::Bitfield;
 use crate::ids::PeerId;
 use crate::metainfo::Metainfo;
@@ -66,6 +67,10 @@ pub(super) struct Transfer {
     has_met_peer: bool,
     /// How much of the trouble the user was told of: nothing, that it stands still, where we look.
     told: Trouble,
+    /// What our link was seen to do.
+    down: Peak,
+    up: Peak,
+    arrivals: Arrivals,
     warned: BTreeSet<String>,
 }
 
@@ -121,6 +126,9 @@ impl Transfer {
             alone_since: Some(now),
             has_met_peer: false,
             told: Trouble::None,
+            down: Peak::default(),
+            up: Peak::default(),
+            arrivals: Arrivals::default(),
             warned: BTreeSet::new(),
         })
     }
@@ -223,8 +231,40 @@ impl Transfer {
         self.told = trouble;
     }
 
+    /// How fast we can receive, if that is known.
+    pub(super) fn pace_down(&self, limit: Option<u64>) -> Option<Pace> {
+        Pace::of(limit, self.down)
+    }
+
+    /// How fast we can send, if that is known.
+    pub(super) fn pace_up(&self, limit: Option<u64>) -> Option<Pace> {
+        Pace::of(limit, self.up)
+    }
+
+    /// When other machines came.
+    pub(super) const fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
+    }
+
+    /// How far all the `machines` are that this seed expects.
+    pub(super) fn fleet(&self, machines: u32, limit: Option<u64>, now: Duration) -> Fleet {
+        let mut fleet = Fleet::of(&self.progress, machines, self.arrivals.seen);
+        let took = self.arrivals.took(now);
+        let left = took.as_secs_f64() * (1.0 - fleet.share) / fleet.share;
+        fleet.eta = Duration::try_from_secs_f64(left).ok();
+        let size = self.meta.layout().total_len();
+        let bound = self
+            .pace_up(limit)
+            .and_then(|pace| bound_of_seed(size, machines, pace));
+        fleet.bound = bound.map(|bound| bound.fluid_s);
+        if fleet.complete == machines {
+            fleet.efficiency = bound.map(|bound| share_of(&bound, took));
+        }
+        fleet
+    }
+
     /// Shows it as a seed.
-    pub(super) fn show_seeding(&mut self, app: &mut App<'_>) {
+    pub(super) fn show_seeding(&mut self, fleet: Option<Fleet>, app: &mut App<'_>) {
         if self.progress.pieces == 0 {
             return;
         }
@@ -233,6 +273,7 @@ impl Transfer {
             progress: &self.progress,
             trackers: &self.trackers,
             pieces: self.meta.layout().piece_count(),
+            fleet,
         };
         show(&view, false, app);
     }
@@ -282,6 +323,11 @@ impl Transfer {
             self.fed_last = now;
         }
         self.has_met_peer |= progress.peers > 0;
+        self.down.note(progress.down, now);
+        self.up.note(progress.up, now);
+        let unfinished = progress.peers - progress.complete_peers;
+        self.arrivals
+            .note(progress.completed_seen + unfinished, now);
         self.alone_since = match progress.peers {
             0 => self.alone_since.or(Some(now)),
             _ => None,

@@ -69,6 +69,63 @@ fn what_is_seeded_is_fetched_and_a_second_fetch_has_nothing_to_do() {
 }
 
 #[test]
+fn a_seed_that_expects_two_machines_ends_when_both_are_complete_and_tells_the_bound() {
+    let world = world();
+    fs::create_dir(world.path("second")).unwrap();
+    let words = ["--expect", "2", "--upload-limit", "4M"];
+    let (seed, peer) = seed(&world, 2 << 20, &words);
+    let limit = ["--download-limit", "2M"];
+    let first = world.start(&fetch_from(&peer, &limit));
+    let mut second = fetch_from(&peer, &[]);
+    second[3] = "second";
+    let mut second = world.start(&second);
+    let complete = second.event("complete");
+    // What a machine without a limit can do is known after 4 s only.
+    assert_eq!(complete["bound_s"], serde_json::Value::Null);
+    let (exit, rest) = first.rest();
+    assert_eq!(exit, Exit::Done);
+    let complete = rest.iter().find(|event| event["event"] == "complete");
+    let complete = complete.unwrap();
+    assert_eq!(complete["bound_s"], 1.0);
+    assert!(complete["efficiency"].as_f64().unwrap() > 0.0, "{complete}");
+    assert_eq!(second.end(), Exit::Done);
+
+    let (exit, rest) = seed.rest();
+    assert_eq!(exit, Exit::Done);
+    let mut fleets = rest.iter().filter(|event| event["event"] == "fleet");
+    let fleet = fleets.next_back().unwrap();
+    assert_eq!(
+        (&fleet["machines"], &fleet["complete"]),
+        (&2.into(), &2.into())
+    );
+    assert_eq!(
+        (&fleet["ratio"], &fleet["bound_s"]),
+        (&1.0.into(), &0.5.into())
+    );
+    assert!(fleet["seed_copies"].as_f64().unwrap() >= 1.0, "{fleet}");
+    assert!(fleet["efficiency"].as_f64().unwrap() > 0.0, "{fleet}");
+}
+
+#[test]
+fn a_seed_that_is_stopped_before_everybody_came_does_not_say_done() {
+    let world = world();
+    let (mut seed, _) = seed(&world, 100_000, &["--expect", "1"]);
+    let fleet = seed.event("fleet");
+    assert_eq!((&fleet["machines"], &fleet["seen"]), (&1.into(), &0.into()));
+    seed.interrupt();
+    assert_eq!(seed.end(), Exit::Interrupted);
+    let words = ["seed", "model", "--bind", "127.0.0.1", "-p", "0"];
+    let more = ["--expect", "3", "--until", "time=0"];
+    let ran = world.run(&[&words[..], &more].concat());
+    assert_eq!(ran.exit, Exit::Incomplete);
+    assert!(
+        ran.err.ends_with(" 3 of 3 machines are not complete\n"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
 fn several_manifests_are_fetched_one_after_the_other() {
     let world = World::new().with("a.bin", noise(5)).with("b.bin", noise(7));
     for name in ["a.bin", "b.bin"] {

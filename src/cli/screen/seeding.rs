@@ -1,12 +1,13 @@
 //! A seed, or a fetch that has ended and serves others: who takes how much.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::{RATE_COLUMNS, bar_spans, dense, peers_text, progress_event, waiting};
 use crate::cli::event;
 use crate::cli::output::Status;
 use crate::cli::text::{Style, Text, truncated};
-use crate::cli::units::{RateUnit, percent, show_size};
+use crate::cli::units::{RateUnit, percent, show_clock, show_size};
 use crate::metainfo::escape::escape;
 use crate::torrent::Progress;
 use crate::torrent::progress::{PeerProgress, WaitReason};
@@ -25,6 +26,79 @@ pub(in crate::cli) struct Seeding<'a> {
     pub trackers: &'a [String],
     /// Pieces of the content.
     pub pieces: u32,
+    /// All machines that are expected, if it was said how many.
+    pub fleet: Option<Fleet>,
+}
+
+/// All machines that a seed expects.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::cli) struct Fleet {
+    /// How many are expected.
+    pub machines: u32,
+    /// How many came.
+    pub seen: u32,
+    /// How many have everything.
+    pub complete: u32,
+    /// What all of them have of what they want, 0 to 1.
+    pub share: f64,
+    /// Until all are complete.
+    pub eta: Option<Duration>,
+    /// The least time for them, in seconds.
+    pub bound: Option<f64>,
+    /// How near to it they came, 0 to 1.
+    pub efficiency: Option<f64>,
+}
+
+impl Fleet {
+    /// The machines that `progress` knows of, of so many that are expected.
+    pub(in crate::cli) fn of(progress: &Progress, machines: u32, seen: u32) -> Self {
+        let complete = progress.completed_seen.min(machines);
+        let unfinished = progress
+            .peer_list
+            .iter()
+            .filter(|peer| peer.have < progress.pieces);
+        let pieces: u64 = unfinished.map(|peer| u64::from(peer.have)).sum();
+        let share = pieces as f64 / f64::from(progress.pieces.max(1));
+        Self {
+            machines,
+            seen,
+            complete,
+            share: ((f64::from(complete) + share) / f64::from(machines.max(1))).min(1.0),
+            eta: None,
+            bound: None,
+            efficiency: None,
+        }
+    }
+
+    fn line(&self) -> Text {
+        let line = Text::new(format!(
+            " {}/{} machines seen, {} complete",
+            self.seen, self.machines, self.complete
+        ));
+        let eta = self.eta.map_or("–".into(), show_clock);
+        let line = line.plain(format!(
+            " · fleet {:.0}% · ETA {eta}",
+            (self.share * 100.0).floor()
+        ));
+        match self.bound {
+            Some(bound) => line.plain(format!(" · {bound:.1} s at the least")),
+            None => line,
+        }
+    }
+
+    /// The event, after so many copies.
+    pub(in crate::cli) fn event(&self, seed_copies: f64) -> event::Event {
+        event::Event::Fleet(event::Fleet {
+            machines: self.machines,
+            seen: self.seen,
+            complete: self.complete,
+            ratio: self.share,
+            eta: self.eta.map(|eta| eta.as_secs_f64()),
+            bound_s: self.bound,
+            efficiency: self.efficiency,
+            seed_copies,
+        })
+    }
 }
 
 impl Status for Seeding<'_> {
@@ -41,6 +115,7 @@ impl Status for Seeding<'_> {
                 copies(progress)
             ));
         let mut lines = vec![head.fitted(width)];
+        lines.extend(self.fleet.map(|fleet| fleet.line().fitted(width)));
         let mut peers: Vec<&PeerProgress> = progress.peer_list.iter().collect();
         peers.sort_by_key(|peer| (peer.have, peer.addr));
         let rows = peers.iter().take(PEER_ROWS_MAX);
@@ -69,6 +144,14 @@ impl Status for Seeding<'_> {
             progress.peers,
             progress.complete_peers,
         );
+        if let Some(fleet) = self.fleet {
+            let percent = (fleet.share * 100.0).floor();
+            let _ = write!(
+                line,
+                " machines={}/{} fleet={percent:.0}%",
+                fleet.complete, fleet.machines
+            );
+        }
         if let Some(why) = self.why_waiting() {
             let _ = write!(line, " waiting={why:?}");
         }
@@ -78,6 +161,11 @@ impl Status for Seeding<'_> {
     fn event(&self) -> event::Event {
         let why = self.why_waiting();
         event::Event::Progress(progress_event(self.progress, why))
+    }
+
+    fn fleet(&self) -> Option<event::Event> {
+        let fleet = self.fleet?;
+        Some(fleet.event(copies_sent(self.progress)))
     }
 }
 

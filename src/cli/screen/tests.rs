@@ -226,6 +226,7 @@ fn a_seed_shows_its_peers_slowest_first() {
     let mut progress = Progress {
         sent: 6 * GIB,
         complete_peers: 1,
+        completed_seen: 1,
         peers: 3,
         ..half_way()
     };
@@ -239,6 +240,7 @@ fn a_seed_shows_its_peers_slowest_first() {
         progress: &progress,
         trackers: &[],
         pieces: 1_449,
+        fleet: None,
     };
     insta::assert_snapshot!(drawn(&view, 99), @r"
     ubuntu.iso  5.66 GiB · 3 peers (1 complete) · ↑64 MiB/s · sent 6 GiB = 1.06 copies
@@ -249,6 +251,15 @@ fn a_seed_shows_its_peers_slowest_first() {
     insta::assert_snapshot!(view.plain(RateUnit::Bytes), @r"
     ubuntu.iso seeding up=64MiB/s sent=6GiB copies=1.06 peers=3 complete=1
     ");
+    let mut fleet = Fleet::of(&progress, 4, 3);
+    fleet.eta = Some(Duration::from_secs(31));
+    fleet.bound = Some(49.5);
+    let view = Seeding {
+        fleet: Some(fleet),
+        ..view
+    };
+    insta::assert_snapshot!(drawn(&view, 99).lines().nth(1).unwrap(), @" 3/4 machines seen, 1 complete · fleet 53% · ETA 0:31 · 49.5 s at the least");
+    insta::assert_snapshot!(view.plain(RateUnit::Bytes), @"ubuntu.iso seeding up=64MiB/s sent=6GiB copies=1.06 peers=3 complete=1 machines=1/4 fleet=53%");
 }
 
 #[test]
@@ -266,6 +277,7 @@ fn a_seed_with_many_peers_stays_small() {
         progress: &progress,
         trackers: &[],
         pieces: 1_449,
+        fleet: None,
     };
     for width in 0..200 {
         assert_eq!(drawn(&view, width).lines().count(), 10);
