@@ -53,9 +53,12 @@ pub struct Figures {
     pub given_received: Option<[f64; 3]>,
     /// Processor seconds per GiB received.
     pub cpu_s_per_gib: Option<f64>,
+    /// Resident bytes at the peak, as recorded.
+    #[serde(skip)]
+    pub rss_peak: Option<f64>,
     /// Resident bytes at the peak per GiB received.
     pub rss_peak_per_gib: Option<f64>,
-    /// The same times by behaviour, if there is more than one.
+    /// The same times by behaviour, the honest first; empty if there is only one.
     pub groups: Vec<Group>,
 }
 
@@ -119,6 +122,7 @@ impl Figures {
             jain: jain(&given),
             given_received: ends_and_middle(&given),
             cpu_s_per_gib: run.cpu_s.and_then(per_gib),
+            rss_peak: run.rss_peak.map(|rss| rss as f64),
             rss_peak_per_gib: run.rss_peak.and_then(|rss| per_gib(rss as f64)),
             groups: groups(&fetchers),
         }
@@ -192,15 +196,15 @@ fn ends_and_middle(sorted: &[f64]) -> Option<[f64; 3]> {
 }
 
 fn groups(fetchers: &[&HostRun]) -> Vec<Group> {
-    let mut by_behaviour: BTreeMap<&str, Vec<&HostRun>> = BTreeMap::new();
+    let mut by_behaviour: BTreeMap<(bool, &str), Vec<&HostRun>> = BTreeMap::new();
     for host in fetchers {
-        let group = by_behaviour.entry(host.behaviour.as_str()).or_default();
+        let group = by_behaviour.entry(host.plays()).or_default();
         group.push(host);
     }
     if by_behaviour.len() < 2 {
         return Vec::new();
     }
-    let group = |(behaviour, hosts): (&str, Vec<&HostRun>)| {
+    let group = |((_, behaviour), hosts): ((bool, &str), Vec<&HostRun>)| {
         let complete: Vec<f64> = hosts.iter().filter_map(|host| own_time(host)).collect();
         let times = times(&hosts);
         Group {

@@ -9,6 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::bound::{Bound, Inputs, Rates};
 
+/// The behaviour that others are measured against.
+pub(super) const HONEST: &str = "honest";
+
 /// One contender at work once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -116,6 +119,13 @@ pub struct HostRun {
     pub received_from_seeds: u64,
     /// Those of them that were received in vain: twice, or corrupt.
     pub wasted: u64,
+}
+
+impl HostRun {
+    /// How it plays, in the order in which behaviours are shown: the honest first.
+    pub(super) fn plays(&self) -> (bool, &str) {
+        (self.behaviour != HONEST, &self.behaviour)
+    }
 }
 
 /// Payload that one host sent to another.

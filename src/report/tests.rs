@@ -156,7 +156,7 @@ fn behaviours_are_told_apart() {
         .iter()
         .map(|g| (g.behaviour.as_str(), g.mean_s))
         .collect();
-    assert_eq!(told, [("free-rider", Some(12.5)), ("honest", Some(11.0))]);
+    assert_eq!(told, [("honest", Some(11.0)), ("free-rider", Some(12.5))]);
 }
 
 fn results() -> Results {
