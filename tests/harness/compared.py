@@ -101,13 +101,14 @@ def markdown(session: dict[str, Any], runs: Sequence[dict[str, Any]]) -> str:
 def heading(session: dict[str, Any]) -> str:
     """The conditions, and the two values of the bound with their meaning."""
     size = f"{session['size'] / 2**20:g} MiB"
+    fetchers = f"{session['fetchers']} fetcher" + "s" * (session["fetchers"] > 1)
     pieces = f"{session['piece_size'] >> 10} KiB"
     if session["link"] is None:
-        return f"### 1 seed, {session['fetchers']} fetchers, {size}, no limit, pieces of {pieces}"
+        return f"### 1 seed, {fetchers}, {size}, no limit, pieces of {pieces}"
     wire, payload = session["link"] / 8, session["uplink_payload"]
     return "\n".join(
         [
-            f"### 1 seed, {session['fetchers']} fetchers, {size}, every uplink "
+            f"### 1 seed, {fetchers}, {size}, every uplink "
             f"{session['link'] / 1e6:g} Mbit/s, pieces of {pieces}",
             "",
             f"T_min {bound(session, wire):.2f} s with u = the rate of the link "
