@@ -12,6 +12,8 @@ mod help;
 mod mistakes;
 #[path = "cli/process.rs"]
 mod process;
+#[path = "cli/sim.rs"]
+mod sim;
 #[path = "cli/transfers.rs"]
 mod transfers;
 #[path = "cli/world.rs"]

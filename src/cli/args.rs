@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use super::{bench, completions, create, fetch, magnet, man, seed, show, units, verify};
+use super::{bench, completions, create, fetch, magnet, man, seed, show, sim, units, verify};
 
 /// Gets large files onto many machines, fast, with no central server
 #[derive(Debug, Parser)]
@@ -49,6 +49,8 @@ pub(super) enum Command {
     Magnet(magnet::MagnetArgs),
     /// Measure how fast a swarm on this machine is, over real sockets
     Bench(bench::BenchArgs),
+    /// Simulate a swarm, and say how near it comes to the least time possible
+    Sim(Box<sim::SimArgs>),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page

@@ -136,6 +136,8 @@ fn tell_run(number: usize, round: Round, run: &Run, results: &Results, app: &mut
         peers: round.peers.into(),
         bound_s: run.bound.map(|bound| bound.fluid_s),
         reference_s: run.bound.map(|bound| bound.reference_s),
+        rng_seed: run.rng_seed,
+        trace_hash: run.trace_hash,
         figures: Box::new(figures),
     });
 }

@@ -171,12 +171,21 @@ pub(super) enum Event {
         complete: u32,
         /// What all of them have of what they want, 0 to 1.
         ratio: f64,
-        /// Bytes per second that they receive, all together.
-        down: u64,
-        /// Copies that the seeds have sent.
-        seed_copies: f64,
-        /// Copies of the rarest piece.
-        copies_min: u32,
+        /// Bytes per second that they receive, all together; not of a simulation.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        down: Option<u64>,
+        /// Copies that the seeds have sent; not of a simulation.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seed_copies: Option<f64>,
+        /// Copies of the rarest piece; not of a simulation.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        copies_min: Option<u32>,
+        /// Virtual time of a simulation.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        virtual_s: Option<f64>,
+        /// What happened in a simulation so far.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        events: Option<u64>,
         /// Seconds until all runs are done.
         eta: Option<f64>,
     },
@@ -192,6 +201,11 @@ pub(super) enum Event {
         bound_s: Option<f64>,
         /// The same for whole pieces.
         reference_s: Option<f64>,
+        /// The number that all chance in it came from.
+        rng_seed: Option<u64>,
+        /// The hash over every event of a simulation.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        trace_hash: Option<crate::report::TraceHash>,
         /// What it came to.
         #[serde(flatten)]
         figures: Box<crate::report::Figures>,

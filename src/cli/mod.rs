@@ -28,6 +28,7 @@ mod seed;
 mod select;
 mod show;
 mod signal;
+mod sim;
 mod text;
 mod transfer;
 mod units;
@@ -191,6 +192,7 @@ fn dispatch(cli: Cli, app: &mut App<'_>) -> Result<Exit, CliError> {
         Some(Command::Verify(args)) => verify::run(&args, app),
         Some(Command::Magnet(args)) => magnet::run(&args, app),
         Some(Command::Bench(args)) => bench::run(&args, app),
+        Some(Command::Sim(args)) => sim::run(&args, app),
         Some(Command::Completions(args)) => Ok(completions::run(&args, app)),
         Some(Command::Man(args)) => man::run(&args, app),
         None => Ok(introduce(app)),

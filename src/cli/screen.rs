@@ -7,6 +7,7 @@ mod fetching;
 mod hashing;
 mod results;
 mod seeding;
+mod simulating;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -23,6 +24,7 @@ pub(super) use fetching::{Fetching, done_parts, stopped_line};
 pub(super) use hashing::Hashing;
 pub(super) use results::results_lines;
 pub(super) use seeding::{Fleet, Seeding, copies_sent};
+pub(super) use simulating::{Simulating, millions};
 pub(super) use waiting::{WAIT_SHOWN_AFTER, still_looking, waiting};
 
 /// Columns of a bar: shorter says nothing, longer says no more.

@@ -44,6 +44,9 @@ pub(super) enum UnitError {
     /// Not a list of file numbers.
     #[error("want file numbers, such as 1,3-5")]
     Numbers,
+    /// Not a share.
+    #[error("want a share from 0% to 100%, such as 5%")]
+    Share,
     /// Not a duration.
     #[error("want a duration, such as 30s, 10m or 2h")]
     Duration,
@@ -92,6 +95,27 @@ pub(super) fn size(text: &str) -> Result<u64, UnitError> {
 /// As [`size`].
 pub(super) fn rate(text: &str) -> Result<u64, UnitError> {
     size(text.trim().strip_suffix("/s").unwrap_or(text))
+}
+
+/// Reads a share such as `5%` in millionths: `0` is allowed without the sign.
+///
+/// # Errors
+/// If it is none, or more than the whole.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the range is checked just before"
+)]
+pub(super) fn share(text: &str) -> Result<u32, UnitError> {
+    let text = text.trim();
+    if text == "0" {
+        return Ok(0);
+    }
+    let number = text.strip_suffix('%').ok_or(UnitError::Share)?;
+    match number.trim().parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok((percent * 1e4).round() as u32),
+        _ => Err(UnitError::Share),
+    }
 }
 
 /// Reads a duration such as `30s`, `10m` or `2h`; `0` is allowed without a unit.
@@ -304,6 +328,17 @@ mod tests {
         assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
         assert_eq!(duration("0"), Ok(Duration::ZERO));
         assert_eq!(duration("10"), Err(UnitError::Duration));
+    }
+
+    #[test]
+    fn shares_are_read_in_millionths() {
+        assert_eq!(share("5%"), Ok(50_000));
+        assert_eq!(share(" 0.5 %"), Ok(5_000));
+        assert_eq!(share("100%"), Ok(1_000_000));
+        assert_eq!(share("0"), Ok(0));
+        for none in ["5", "101%", "-1%", "%", "nan%", ""] {
+            assert_eq!(share(none), Err(UnitError::Share), "{none}");
+        }
     }
 
     #[test]

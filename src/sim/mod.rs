@@ -4,6 +4,7 @@
 //! is the code that ships; only the driver around it is simulated. Time goes in turns: see `wheel`.
 
 mod buffers;
+pub mod build;
 mod network;
 mod node;
 mod occurrence;

@@ -28,6 +28,7 @@ fn swarm_alone_shows_three_examples_and_the_commands() {
       verify       Compare files with their manifest [alias: check]
       magnet       Print the magnet link of a manifest
       bench        Measure how fast a swarm on this machine is, over real sockets
+      sim          Simulate a swarm, and say how near it comes to the least time possible
       completions  Print a completion script for a shell
       man          Print the manual page
 
@@ -41,6 +42,7 @@ fn help_of_each_command() {
     for command in [
         "create",
         "seed",
+        "sim",
         "fetch",
         "show",
         "verify",
@@ -78,7 +80,7 @@ fn every_option_has_one_short_sentence_and_a_variable() {
 fn completions_know_every_command() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = help(&["completions", shell]);
-        for command in ["create", "seed", "fetch", "verify"] {
+        for command in ["create", "seed", "sim", "fetch", "verify"] {
             assert!(script.contains(command), "{shell}: {command}");
         }
     }

@@ -29,7 +29,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
         "cli",
         &[
             "runtime", "torrent", "storage", "wire", "tracker", "metainfo", "hash", "bencode",
-            "report",
+            "report", "sim",
         ],
     ),
 ];

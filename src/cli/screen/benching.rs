@@ -107,9 +107,11 @@ impl Status for Benching {
             peers: self.peers,
             complete: self.complete,
             ratio: self.share,
-            down: whole(self.rate),
-            seed_copies: self.seed_copies,
-            copies_min: self.copies_min,
+            down: Some(whole(self.rate)),
+            seed_copies: Some(self.seed_copies),
+            copies_min: Some(self.copies_min),
+            virtual_s: None,
+            events: None,
             eta: self.eta.map(|eta| eta.as_secs_f64()),
         }
     }
