@@ -252,6 +252,31 @@ fn no_text_lies_on_another() {
 }
 
 #[test]
+fn many_contenders_with_long_names_fit_too() {
+    let named = [
+        "swarm",
+        "swarm with an optimistic slot for every tenth peer",
+        "aria2 1.36.0",
+        "libtorrent 2.0.11 with all of its defaults left alone",
+        "transmission",
+        "rqbit",
+        "http",
+        "WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWW",
+    ];
+    let runs = [4, 8, 16].into_iter().flat_map(|n| {
+        named.into_iter().map(move |contender| {
+            let efficiency = 0.9 - 0.01 * contender.len() as f64;
+            run(Wish {
+                contender,
+                efficiency,
+                ..swarm(n, 9)
+            })
+        })
+    });
+    check_pictures(&results(Kind::Bench, "swarm bench", runs.collect()));
+}
+
+#[test]
 fn runs_without_bound_end_or_samples_still_make_a_report() {
     let mut results = fan_out();
     for run in &mut results.runs {

@@ -26,6 +26,8 @@ pub(super) fn percent(share: f64) -> String {
         p if p < 0.005 => 0,
         p if p < 0.995 => 2,
         p if p < 99.95 => 1,
+        // Nearly all is not all.
+        p if p > 99.95 && p < 99.995 => 2,
         _ => 0,
     };
     format!("{} %", grouped(percent, decimals))
@@ -170,13 +172,15 @@ mod tests {
 
     #[test]
     fn shares_show_what_is_small() {
-        let shown: Vec<String> = [0.945, 0.0014, 0.0, 1.0, 14.2, -0.031]
+        let shown: Vec<String> = [0.945, 0.0014, 0.0, 0.9997, 1.0, 14.2, -0.031]
             .into_iter()
             .map(percent)
             .collect();
         assert_eq!(
             shown,
-            ["94.5 %", "0.14 %", "0 %", "100 %", "1,420 %", "-3.1 %"]
+            [
+                "94.5 %", "0.14 %", "0 %", "99.97 %", "100 %", "1,420 %", "-3.1 %"
+            ]
         );
     }
 

@@ -132,7 +132,7 @@ impl Results {
         })
     }
 
-    /// The content of `results.json`, figures included. A time or rate that is no finite number
+    /// The content of `results.json`, figures included; a host, flow or sample takes a line. A time or rate that is no finite number
     /// is written as null.
     #[expect(clippy::missing_panics_doc, reason = "every key is a string")]
     pub fn to_json(&self) -> String {
@@ -148,15 +148,35 @@ impl Results {
             setup: &self.setup,
             runs: runs.collect(),
         };
-        let mut text = serde_json::to_string_pretty(&written).expect("every key is a string");
-        text.push('\n');
-        text
+        one_line_each(&serde_json::to_string_pretty(&written).expect("every key is a string"))
     }
 
     /// The figures of one of its runs.
     pub fn figures(&self, run: &Run) -> Figures {
         Figures::of(run, self.setup.size)
     }
+}
+
+/// Pretty JSON with what stands in the lists of a run on one line each.
+fn one_line_each(pretty: &str) -> String {
+    let mut out = String::with_capacity(pretty.len());
+    for line in pretty.lines() {
+        let text = line.trim_start();
+        let indent = line.len() - text.len();
+        // Two spaces a level: document, runs, run, its lists, their items, the fields of these.
+        let is_inner = indent >= 10 || (indent == 8 && text.starts_with('}'));
+        if is_inner {
+            out.push(' ');
+            out.push_str(text);
+        } else {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            out.push_str(line);
+        }
+    }
+    out.push('\n');
+    out
 }
 
 impl Parameters {

@@ -200,6 +200,18 @@ fn what_is_written_is_read_back_with_its_parameters_in_order() {
 }
 
 #[test]
+fn a_host_is_one_line_of_the_record() {
+    let json = results().to_json();
+    let hosts = json.lines().filter(|line| line.contains("\"role\":"));
+    assert_eq!(hosts.count(), 3);
+    assert!(
+        json.lines()
+            .any(|line| line.trim() == "\"efficiency\": 0.8,")
+    );
+    assert!(json.lines().all(|line| !line.ends_with(' ')));
+}
+
+#[test]
 fn the_figures_stand_at_the_top_level_of_each_run() {
     let json: serde_json::Value = serde_json::from_str(&results().to_json()).unwrap();
     let run = &json["runs"][0];

@@ -147,7 +147,11 @@ impl Plot {
         let has_labels = self.lines.iter().any(|line| line.label.is_some());
         let label_room = if has_labels { 16.0 } else { 0.0 };
         let area = Area {
-            top: legend_height + LINE + rows as f64 * 18.0 + label_room + 8.0,
+            top: legend_height
+                + LINE
+                + rows as f64 * 18.0
+                + label_room
+                + if rows > 0 { 12.0 } else { 8.0 },
             height: shape.plot_height(),
             ..flat
         };
@@ -260,8 +264,8 @@ impl Plot {
         html! {
             @for (mark, label) in upright.zip(placed) {
                 @let x = area.x(self.x.scale, mark.at);
-                @let y = area.top - 8.0 - label.row as f64 * 18.0;
-                @let start = if placed.len() > 1 { y - 10.0 } else { y + 4.0 };
+                @let y = area.top - 12.0 - label.row as f64 * 18.0;
+                @let start = if placed.len() > 1 { y - 10.0 } else { y + 5.0 };
                 path class=(mark.class()) d={ "M" (px(x)) " " (px(start)) "V" (px(bottom)) } {}
                 text class="strong" x=(px(label.left)) y=(px(y)) { (mark.label) }
             }

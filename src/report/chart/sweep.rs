@@ -8,6 +8,8 @@ use crate::report::batch::Batch;
 use crate::report::figures::Figures;
 use crate::report::numbers;
 
+/// More lines than this have their last value in the legend instead of at their end.
+const LABELLED_MAX: usize = 3;
 /// The room for a name at the end of a line.
 const NAME_MAX: f64 = 110.0;
 
@@ -102,11 +104,21 @@ impl Sweep<'_> {
                 continue;
             };
             line.points.push((at, median / self.unit));
+            let value = (self.shown)(median);
             let name = text::cut(batch.contender, NAME_MAX);
-            line.label = Some(format!("{name} {}", (self.shown)(median)));
+            line.label = Some(format!("{name} {value}"));
+            line.detail = format!("{value} with {}", numbers::count(batch.fetchers));
             let range = batch.range(self.figure).filter(|(low, high)| low < high);
             line.whiskers
                 .extend(range.map(|(low, high)| (at, low / self.unit, high / self.unit)));
+        }
+        // Where many lines end, labels would hide them: then the legend says it.
+        for line in &mut lines {
+            if contenders.len() > LABELLED_MAX {
+                line.label = None;
+            } else {
+                line.detail.clear();
+            }
         }
         lines
     }
