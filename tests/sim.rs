@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use swarm::layout::Layout;
-use swarm::sim::{Behaviour, Departure, Host, Outcome, Scenario, Simulation};
+use swarm::sim::{Behaviour, Departure, Faults, Host, Outcome, SAMPLES_MAX, Scenario, Simulation};
 use swarm::time::Time;
 
 const MIB: u64 = 1 << 20;
@@ -27,6 +27,34 @@ fn seconds(outcome: &Outcome) -> f64 {
         .last_completion()
         .expect("everybody finished")
         .as_secs_f64()
+}
+
+/// Runs it; everybody who is to be served and does not vanish must be complete at the end.
+fn all_who_stay_finish(scenario: Scenario) -> Outcome {
+    let hosts = scenario.hosts.clone();
+    let seed = scenario.seed;
+    let outcome = Simulation::new(scenario).run(&mut |_| {});
+    for (index, (host, fared)) in hosts.iter().zip(&outcome.hosts).enumerate() {
+        let vanishes = matches!(
+            host.leaves,
+            Departure::At(_) | Departure::CompletedOrAt { .. }
+        );
+        assert!(
+            fared.completed.is_some() || vanishes || !host.is_fetcher(),
+            "seed {seed}: host {index} is not complete at {}: {fared:?}",
+            outcome.ended
+        );
+    }
+    outcome
+}
+
+fn mean_completion(outcome: &Outcome, hosts: std::ops::Range<usize>) -> f64 {
+    let len = hosts.len() as f64;
+    let done = |host: usize| {
+        let completed = outcome.hosts[host].completed;
+        completed.expect("it finished").as_secs_f64()
+    };
+    hosts.map(done).sum::<f64>() / len
 }
 
 #[test]
@@ -161,4 +189,122 @@ fn a_long_fat_link_is_filled() {
         "{} s for 3.2 s worth",
         seconds(&outcome)
     );
+}
+
+#[test]
+fn free_riders_finish_but_not_before_those_who_give() {
+    let mut scenario = swarm(12, 8 * MIB, 30);
+    for host in &mut scenario.hosts[9..] {
+        host.behaviour = Behaviour::FreeRider;
+    }
+    let outcome = all_who_stay_finish(scenario);
+    let (givers, riders) = (
+        mean_completion(&outcome, 1..9),
+        mean_completion(&outcome, 9..13),
+    );
+    assert!(riders > givers, "riders {riders} s, givers {givers} s");
+    assert!(
+        outcome.hosts[9..].iter().all(|rider| rider.sent == 0),
+        "a rider gives nothing"
+    );
+}
+
+#[test]
+fn liars_do_not_stop_the_swarm() {
+    for seed in 31..33 {
+        let mut scenario = swarm(10, 4 * MIB, seed);
+        for host in &mut scenario.hosts[8..] {
+            host.behaviour = Behaviour::Liar;
+        }
+        let outcome = all_who_stay_finish(scenario);
+        assert!(outcome.hosts[8..].iter().all(|liar| liar.sent == 0));
+    }
+}
+
+#[test]
+fn leeches_that_corrupt_do_not_stop_the_swarm() {
+    for seed in 34..36 {
+        let mut scenario = swarm(10, 4 * MIB, seed);
+        for host in &mut scenario.hosts[9..] {
+            host.behaviour = Behaviour::Corrupter { one_in: 4 };
+        }
+        all_who_stay_finish(scenario);
+    }
+}
+
+#[test]
+fn a_swarm_of_which_half_cannot_be_dialled_finishes() {
+    let mut scenario = swarm(10, 4 * MIB, 37);
+    for host in scenario.hosts.iter_mut().step_by(2).skip(1) {
+        host.reachable = false;
+    }
+    all_who_stay_finish(scenario);
+}
+
+#[test]
+fn a_slow_machine_holds_up_nobody_for_long() {
+    let mut scenario = swarm(8, 8 * MIB, 38);
+    scenario.hosts[3].behaviour = Behaviour::Slow;
+    let outcome = all_who_stay_finish(scenario);
+    // Waiting for its turn at everything would take twenty times as long.
+    assert!(seconds(&outcome) < 8.0 * 2.5, "{} s", seconds(&outcome));
+}
+
+#[test]
+fn broken_and_stalled_connections_do_not_stop_the_swarm() {
+    for seed in 40..42 {
+        let mut scenario = swarm(8, 4 * MIB, seed);
+        scenario.faults = Faults {
+            breaks_after: Some(Duration::from_secs(4)),
+            stalls_after: Some(Duration::from_secs(20)),
+        };
+        all_who_stay_finish(scenario);
+    }
+}
+
+#[test]
+fn those_who_leave_when_complete_leave_nobody_behind() {
+    let mut scenario = swarm(10, 4 * MIB, 43);
+    for host in &mut scenario.hosts[1..] {
+        host.leaves = Departure::Completed {
+            after: Duration::ZERO,
+        };
+    }
+    let outcome = all_who_stay_finish(scenario);
+    let gone = outcome.hosts.iter().filter(|host| host.left.is_some());
+    assert!(gone.count() >= 8, "they leave at once");
+}
+
+#[test]
+fn the_counts_of_a_run_agree_with_each_other() {
+    let scenario = swarm(6, 8 * MIB, 44);
+    let outcome = all_who_stay_finish(scenario);
+    let received: u64 = outcome.hosts.iter().map(|host| host.received).sum();
+    let flows: u64 = outcome.flows.iter().map(|flow| flow.bytes).sum();
+    let seeded = outcome.flows.iter().filter(|flow| flow.from == 0);
+    let from_seed: u64 = outcome.hosts.iter().map(|host| host.from_seeds).sum();
+    assert_eq!(received, flows);
+    assert_eq!(received, outcome.overhead.payload);
+    assert_eq!(seeded.map(|flow| flow.bytes).sum::<u64>(), from_seed);
+    assert_eq!(received, 6 * 8 * MIB + outcome.wasted());
+    let pieces = 8 * MIB / (64 * 1024);
+    let have = outcome.overhead.have / 9;
+    assert!(
+        (6 * pieces..=6 * 6 * pieces).contains(&have),
+        "{have} haves"
+    );
+    assert!(outcome.overhead.request >= received / (16 * 1024) * 17);
+    let (first, last) = (
+        outcome.samples[0],
+        outcome.samples[outcome.samples.len() - 1],
+    );
+    assert!(outcome.samples.len() <= SAMPLES_MAX);
+    assert!(
+        outcome
+            .samples
+            .is_sorted_by(|a, b| a.at < b.at && a.mean_done <= b.mean_done)
+    );
+    assert_eq!((first.complete, last.complete), (0, 6));
+    assert_eq!((last.copies_min, last.copies_median), (7, 7));
+    assert!(last.mean_done >= 1.0);
 }

@@ -94,7 +94,8 @@ impl Simulation {
             };
             network.add_node((up, host.down), host.delay);
             wheel.schedule(Turn::of(host.joins), index, What::Join);
-            if let Departure::At(leaves) = host.leaves {
+            if let Departure::At(leaves) | Departure::CompletedOrAt { at: leaves, .. } = host.leaves
+            {
                 wheel.schedule(Turn::of(leaves), index, What::Leave);
             }
         }

@@ -54,6 +54,8 @@ enum State {
 #[derive(Debug)]
 struct End {
     node: u32,
+    /// The node of the other end.
+    receiver: u32,
     /// The how many-th connection of the run; with the number of the end it makes the key.
     number: u32,
     state: State,
@@ -63,7 +65,7 @@ struct End {
     arrival: Turn,
     /// Blocks in its socket that have not left.
     waiting: VecDeque<Block>,
-    /// Whether this flow is on its uplink's ring, held up, or being sent.
+    /// Whether this flow is on its uplink's ring or held up.
     is_queued: bool,
     /// When its last blocks were through the receiver's downlink, oldest first.
     through: [Time; IN_FLIGHT],
@@ -148,10 +150,11 @@ impl Network {
         let delay = self.delay(one, other);
         self.connected += 1;
         let first = self.place_for_two(now);
-        for (node, id) in [(one, first), (other, first.other())] {
+        for (node, receiver, id) in [(one, other, first), (other, one, first.other())] {
             let end = &mut self.ends[id.as_usize()];
             debug_assert!(end.waiting.is_empty() && end.asked.is_empty());
             end.node = node;
+            end.receiver = receiver;
             end.number = self.connected;
             end.state = State::Open;
             end.delay = delay;
@@ -183,8 +186,9 @@ impl Network {
         self.ends[end.as_usize()].state != State::Closed
     }
 
-    /// A message that a node says now: the turn in which it arrives; `None` if it does not.
-    pub(super) fn say(&mut self, end: EndId, now: Time) -> Option<Turn> {
+    /// A message that a node says now: the turn in which it arrives, and at which node; `None` if
+    /// it does not.
+    pub(super) fn say(&mut self, end: EndId, now: Time) -> Option<(Turn, u32)> {
         let end = &mut self.ends[end.as_usize()];
         if end.state != State::Open {
             return None;
@@ -193,7 +197,7 @@ impl Network {
             .arrival
             .max(Turn::of(now).next())
             .max(Turn::of(now + end.delay));
-        Some(end.arrival)
+        Some((end.arrival, end.receiver))
     }
 
     /// Blocks are put into a socket.
@@ -343,12 +347,11 @@ impl Network {
 
     /// A block has left an uplink and goes through the receiver's downlink.
     fn pass_on(&mut self, id: EndId, block: Block, left: Time) -> Option<Sent> {
-        let receiver = self.ends[id.other().as_usize()].node;
         let end = &mut self.ends[id.as_usize()];
         if end.state != State::Open {
             return None;
         }
-        let access = &mut self.access[receiver as usize];
+        let access = &mut self.access[end.receiver as usize];
         // The downlink takes a block in as it leaves the uplink, and nodes have their turns one
         // after the other: it may have begun up to a turn ago.
         let took = transfer_time(block, access.down);
@@ -383,6 +386,7 @@ impl Network {
         for _ in 0..2 {
             self.ends.push(End {
                 node: 0,
+                receiver: 0,
                 number: 0,
                 state: State::Closed,
                 delay: Duration::ZERO,

@@ -79,7 +79,7 @@ impl Simulation {
                 self.node_mut(node).life = Life::Gone;
                 return;
             }
-            (Life::Present, Departure::Completed { .. }) => {
+            (Life::Present, departure) if self.is_served_out(node, departure) => {
                 self.deliver(node, Event::Command(Command::Stop));
             }
             (Life::Present, _) => {
@@ -95,6 +95,17 @@ impl Simulation {
         } else {
             let have = gone.torrent.have();
             self.tally.gone(node, &gone.host, have, self.now);
+        }
+    }
+
+    /// Whether it was complete long enough to leave with a goodbye.
+    fn is_served_out(&self, node: u32, departure: Departure) -> bool {
+        let completed = self.tally.hosts[node as usize].completed;
+        match departure {
+            Departure::Completed { after } | Departure::CompletedOrAt { after, .. } => {
+                completed.is_some_and(|completed| self.now.since(completed) >= after)
+            }
+            Departure::Stays | Departure::At(_) => false,
         }
     }
 
@@ -144,7 +155,7 @@ impl Simulation {
         }
         let end = self.network.connect(node, by, self.turn);
         self.tally.overhead.other += 2 * HANDSHAKE_LEN as u64;
-        if let Some(at) = self.network.say(end, self.now) {
+        if let Some((at, by)) = self.network.say(end, self.now) {
             let other = end.other();
             self.wheel.schedule(at, by, What::Connected(other));
         }
@@ -247,20 +258,19 @@ impl Simulation {
     }
 
     fn send_parcel(&mut self, end: EndId, message: Message) {
-        let Some(at) = self.network.say(end, self.now) else {
+        let Some((at, receiver)) = self.network.say(end, self.now) else {
             return;
         };
         self.tally.said(&message);
         let parcel = self.parcels.put(Parcel::Message(message));
         let (other, word) = (end.other(), Word::Parcel(parcel));
-        let receiver = self.network.node(other);
         self.wheel
             .schedule(at, receiver, What::Message(other, word));
     }
 
     /// Sends a message of so many bytes.
     fn say(&mut self, end: EndId, len: u64, word: Word) {
-        let Some(at) = self.network.say(end, self.now) else {
+        let Some((at, receiver)) = self.network.say(end, self.now) else {
             return;
         };
         let counter = match word {
@@ -272,7 +282,6 @@ impl Simulation {
         };
         *counter += len;
         let other = end.other();
-        let receiver = self.network.node(other);
         self.wheel
             .schedule(at, receiver, What::Message(other, word));
     }
@@ -315,7 +324,9 @@ impl Simulation {
             Notice::PieceStored { piece, .. } => self.tally.stored(&host, piece.as_usize()),
             Notice::Complete => {
                 self.tally.completed(node, &host, self.now);
-                if let Departure::Completed { after } = host.leaves {
+                if let Departure::Completed { after } | Departure::CompletedOrAt { after, .. } =
+                    host.leaves
+                {
                     let at = Turn::of(self.now + after).max(self.turn.next());
                     self.wheel.schedule(at, node, What::Leave);
                 }

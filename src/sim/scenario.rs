@@ -72,6 +72,13 @@ pub enum Departure {
     },
     /// It vanishes at this moment, complete or not; its connections break, no tracker is told.
     At(Time),
+    /// As `Completed`, unless it vanishes before that.
+    CompletedOrAt {
+        /// How long it goes on serving.
+        after: Duration,
+        /// When it vanishes if it is still there.
+        at: Time,
+    },
 }
 
 /// How a machine treats others.
@@ -88,7 +95,7 @@ pub enum Behaviour {
         /// One in this many.
         one_in: u32,
     },
-    /// It sends at a twentieth of its rate.
+    /// It sends at a twentieth of its rate, and receives at all of it.
     Slow,
 }
 

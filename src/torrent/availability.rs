@@ -18,14 +18,20 @@ const OUTSIDE: u32 = u32::MAX;
 /// a fair share of what we miss is found within a few entries.
 const SCAN_MAX: usize = 128;
 
+/// Where a piece stands.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    /// Its holders that have not everything.
+    count: u32,
+    /// Its place in the bucket of that count, or [`OUTSIDE`].
+    place: u32,
+}
+
 /// Piece counts and rarity order.
 #[derive(Clone, Debug)]
 pub(super) struct Availability {
     layout: Layout,
-    /// Holders of each piece that have not everything.
-    counts: Vec<u32>,
-    /// Place of each piece in its bucket, or [`OUTSIDE`].
-    places: Vec<u32>,
+    standings: Vec<Standing>,
     /// `buckets[n]`: pickable pieces with `n` such holders, in random order.
     buckets: Vec<Vec<PieceIndex>>,
     /// Peers that have everything.
@@ -40,8 +46,13 @@ impl Availability {
         let count = layout.piece_count();
         let mut this = Self {
             layout,
-            counts: vec![0; count as usize],
-            places: vec![OUTSIDE; count as usize],
+            standings: vec![
+                Standing {
+                    count: 0,
+                    place: OUTSIDE,
+                };
+                count as usize
+            ],
             buckets: vec![Vec::new()],
             seeds: 0,
             pickable: Bitfield::empty(count),
@@ -74,36 +85,19 @@ impl Availability {
 
     /// The piece may be picked from now on.
     pub(super) fn enter(&mut self, piece: PieceIndex, rng: &mut ChaCha8Rng) {
-        if self.places[piece.as_usize()] != OUTSIDE {
-            return;
+        if self.standings[piece.as_usize()].place == OUTSIDE {
+            self.pickable.insert(piece);
+            self.put_in(piece, rng);
         }
-        self.pickable.insert(piece);
-        let count = self.counts[piece.as_usize()] as usize;
-        if self.buckets.len() <= count {
-            self.buckets.resize(count + 1, Vec::new());
-        }
-        let bucket = &mut self.buckets[count];
-        let spot = rng.random_range(0..=bucket.len());
-        bucket.push(piece);
-        let last = bucket.len() - 1;
-        bucket.swap(spot, last);
-        self.places[bucket[last].as_usize()] = last as u32;
-        self.places[piece.as_usize()] = spot as u32;
     }
 
     /// The piece must not be picked from now on.
     pub(super) fn leave(&mut self, piece: PieceIndex) {
-        let left = self.places[piece.as_usize()];
-        if left == OUTSIDE {
-            return;
+        if self.standings[piece.as_usize()].place != OUTSIDE {
+            self.take_out(piece);
+            self.standings[piece.as_usize()].place = OUTSIDE;
+            self.pickable.remove(piece);
         }
-        let list = &mut self.buckets[self.counts[piece.as_usize()] as usize];
-        list.swap_remove(left as usize);
-        if let Some(&moved) = list.get(left as usize) {
-            self.places[moved.as_usize()] = left;
-        }
-        self.places[piece.as_usize()] = OUTSIDE;
-        self.pickable.remove(piece);
     }
 
     /// The rarest pickable piece that a peer with these pieces has; ties are random.
@@ -120,7 +114,10 @@ impl Availability {
             return None;
         }
         let offered = self.offered(have);
-        offered.min_by_key(|piece| (self.counts[piece.as_usize()], self.places[piece.as_usize()]))
+        offered.min_by_key(|piece| {
+            let standing = self.standings[piece.as_usize()];
+            (standing.count, standing.place)
+        })
     }
 
     /// Any pickable piece that a peer with these pieces has.
@@ -132,7 +129,7 @@ impl Availability {
 
     /// How many connected peers have the piece.
     pub(super) fn of(&self, piece: PieceIndex) -> u32 {
-        self.counts[piece.as_usize()] + self.seeds
+        self.standings[piece.as_usize()].count + self.seeds
     }
 
     /// Pieces that may be picked.
@@ -147,14 +144,39 @@ impl Availability {
     }
 
     fn shift(&mut self, piece: PieceIndex, rng: &mut ChaCha8Rng, step: impl Fn(u32) -> u32) {
-        let inside = self.places[piece.as_usize()] != OUTSIDE;
-        if inside {
-            self.leave(piece);
+        let standing = self.standings[piece.as_usize()];
+        let is_inside = standing.place != OUTSIDE;
+        if is_inside {
+            self.take_out(piece);
         }
-        let count = &mut self.counts[piece.as_usize()];
-        *count = step(*count);
-        if inside {
-            self.enter(piece, rng);
+        self.standings[piece.as_usize()].count = step(standing.count);
+        if is_inside {
+            self.put_in(piece, rng);
+        }
+    }
+
+    /// Into the bucket of its count, at a random place.
+    fn put_in(&mut self, piece: PieceIndex, rng: &mut ChaCha8Rng) {
+        let count = self.standings[piece.as_usize()].count as usize;
+        if self.buckets.len() <= count {
+            self.buckets.resize(count + 1, Vec::new());
+        }
+        let bucket = &mut self.buckets[count];
+        let spot = rng.random_range(0..=bucket.len());
+        bucket.push(piece);
+        let last = bucket.len() - 1;
+        bucket.swap(spot, last);
+        self.standings[bucket[last].as_usize()].place = last as u32;
+        self.standings[piece.as_usize()].place = spot as u32;
+    }
+
+    /// Out of its bucket, whose last piece takes the place.
+    fn take_out(&mut self, piece: PieceIndex) {
+        let Standing { count, place } = self.standings[piece.as_usize()];
+        let bucket = &mut self.buckets[count as usize];
+        bucket.swap_remove(place as usize);
+        if let Some(&moved) = bucket.get(place as usize) {
+            self.standings[moved.as_usize()].place = place;
         }
     }
 }

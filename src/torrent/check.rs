@@ -51,6 +51,7 @@ impl Torrent {
     }
 
     fn check_peers(&self) {
+        self.peers.check();
         assert!(
             self.peers.len() <= self.config.peers_max,
             "connections within the limit"

@@ -181,6 +181,7 @@ impl Torrent {
         let candidates: Vec<Candidate> = self
             .peers
             .iter()
+            .filter(|(_, peer)| peer.peer_interested)
             .map(|(key, peer)| Candidate {
                 peer: key,
                 interested: peer.peer_interested,
@@ -196,7 +197,11 @@ impl Torrent {
             Side::Leech
         };
         let chosen = self.choker.decide(&candidates, side, now, &mut self.rng);
-        for key in self.peers.keys() {
+        let mut changed = self.peers.unchoked();
+        changed.extend(&chosen);
+        changed.sort_unstable();
+        changed.dedup();
+        for key in changed {
             if chosen.contains(&key) {
                 self.unchoke(key, now);
             } else {
@@ -206,10 +211,7 @@ impl Torrent {
     }
 
     fn unchoke(&mut self, key: PeerKey, now: Time) {
-        let Some(peer) = self.peers.find_mut(key) else {
-            return;
-        };
-        if std::mem::take(&mut peer.am_choking) {
+        if let Some(peer) = self.peers.unchoke(key) {
             peer.choke_changed = now;
             peer.choked_requests = 0;
             self.send(key, Message::Unchoke, now);
@@ -217,12 +219,9 @@ impl Torrent {
     }
 
     fn choke(&mut self, key: PeerKey, now: Time) {
-        let Some(peer) = self.peers.find_mut(key) else {
+        let Some(peer) = self.peers.choke(key) else {
             return;
         };
-        if std::mem::replace(&mut peer.am_choking, true) {
-            return;
-        }
         peer.choke_changed = now;
         peer.crossing_until = now + CROSSING;
         let dropped = std::mem::take(&mut peer.wants);

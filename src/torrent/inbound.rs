@@ -32,7 +32,8 @@ impl Torrent {
             return;
         };
         peer.heard = now;
-        let addr = peer.addr;
+        // Only asked for if something may be left when the connection is gone.
+        let addr = (messages.len() > 1).then_some(peer.addr);
         let mut blocks = 0;
         let mut messages = messages.into_iter();
         while let Some(message) = messages.next() {
@@ -52,6 +53,7 @@ impl Torrent {
                 for message in messages {
                     if let Received::Block { block, placed } = message
                         && placed == Placed::Stored
+                        && let Some(addr) = addr
                     {
                         self.keep(block, key, addr, now);
                     }
@@ -135,6 +137,9 @@ impl Torrent {
             return;
         };
         peer.peer_choking = true;
+        if peer.allowed_fast.is_empty() {
+            self.peers.must_not_ask(key);
+        }
         self.partial.end_solo(key);
         // A peer that speaks Fast rejects each request by name (BEP 6).
         if self
@@ -152,13 +157,18 @@ impl Torrent {
         {
             peer.owes_since = now;
             peer.refill = true;
+            self.peers.may_ask(key);
         }
     }
 
     fn peer_interest(&mut self, key: PeerKey, interested: bool) {
         if let Some(peer) = self.peers.find_mut(key) {
             peer.peer_interested = interested;
-            self.due.choking = true;
+            // A slot to fill, or one to free; nobody else's changes before the next round.
+            let is_served = !peer.am_choking;
+            let slots = self.config.unchoke_slots.max(1);
+            let has_room = self.peers.unchoked_count() < slots;
+            self.due.choking |= if interested { has_room } else { is_served };
         }
     }
 
@@ -259,6 +269,7 @@ impl Torrent {
         if is_new && peer.allowed_fast.len() < ALLOWED_FAST_MAX {
             peer.allowed_fast.push(index);
             peer.refill = true;
+            self.peers.may_ask(key);
         }
         Ok(())
     }
@@ -381,14 +392,7 @@ impl Torrent {
         let Some(peer) = self.peers.find_mut(key) else {
             return;
         };
-        let interested = peer.interesting > 0;
-        if peer.am_interested != interested {
-            peer.am_interested = interested;
-            let message = if interested {
-                Message::Interested
-            } else {
-                Message::NotInterested
-            };
+        if let Some(message) = peer.change_of_interest() {
             self.send(key, message, now);
         }
     }

@@ -5,7 +5,7 @@
     reason = "half a second is a few hundred milliseconds"
 )]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::bitfield::Bitfield;
 use crate::ids::PeerId;
 use crate::layout::{BLOCK_LEN, Block, PieceIndex};
 use crate::time::Time;
-use crate::wire::{Handshake, Reserved};
+use crate::wire::{Handshake, Message, Reserved};
 
 /// Time's worth of blocks that is kept asked for beyond two round trips: hides the turns that an
 /// uploader takes between peers. More would only reserve blocks that others could send sooner.
@@ -39,11 +39,45 @@ pub(super) enum Opening {
     Over,
 }
 
-/// One connection.
+/// One connection. What every `have` touches stands together at the front: a swarm's HAVEs go to
+/// one connection after the other, and each costs as many cache misses as it has lines.
 #[expect(clippy::struct_excessive_bools, reason = "BEP 3 names four flags")]
 #[expect(clippy::struct_field_names, reason = "BEP 3 names the flags so")]
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Peer {
+    /// The pieces it has.
+    pub(super) have: Bitfield,
+    /// What we asked for and when, oldest first.
+    pub(super) asked: VecDeque<Block>,
+    /// Pieces that it lets us ask for while it chokes us (BEP 6), bounded by `ALLOWED_FAST_MAX`.
+    pub(super) allowed_fast: Vec<u32>,
+    /// When we last heard of it.
+    pub(super) heard: Time,
+    /// When we last said something to it.
+    pub(super) spoke: Time,
+    /// How many of its pieces we miss and want.
+    pub(super) interesting: u32,
+    /// How many blocks may be asked for at a time.
+    pub(super) window: u32,
+    /// Requests it lets us queue (BEP 10 `reqq`).
+    pub(super) reqq: u32,
+    /// Something it said may let us ask it for more.
+    pub(super) refill: bool,
+    /// Whether its bitfield is still expected.
+    pub(super) opening: Opening,
+    /// It will never want anything (BEP 21), or has everything.
+    pub(super) upload_only: bool,
+    /// We told it that it has something we want.
+    pub(super) am_interested: bool,
+    /// It does not answer our requests.
+    pub(super) peer_choking: bool,
+    /// We do not answer its requests.
+    pub(super) am_choking: bool,
+    /// It wants something of us.
+    pub(super) peer_interested: bool,
+    /// It owed us for too long; one block at a time until it sends again.
+    pub(super) snubbing: bool,
     /// Its remote address.
     pub(super) addr: SocketAddr,
     /// Where it listens, as far as known.
@@ -58,40 +92,14 @@ pub(super) struct Peer {
     pub(super) reserved: Reserved,
     /// Its client's name from the extension handshake, unescaped.
     pub(super) client: String,
-    /// We do not answer its requests.
-    pub(super) am_choking: bool,
-    /// We told it that it has something we want.
-    pub(super) am_interested: bool,
-    /// It does not answer our requests.
-    pub(super) peer_choking: bool,
-    /// It wants something of us.
-    pub(super) peer_interested: bool,
     /// When we last choked or unchoked it.
     pub(super) choke_changed: Time,
-    /// The pieces it has.
-    pub(super) have: Bitfield,
-    /// Whether its bitfield is still expected.
-    pub(super) opening: Opening,
-    /// It will never want anything (BEP 21), or has everything.
-    pub(super) upload_only: bool,
-    /// How many of its pieces we miss and want.
-    pub(super) interesting: u32,
-    /// Pieces that it lets us ask for while it chokes us (BEP 6), bounded by `ALLOWED_FAST_MAX`.
-    pub(super) allowed_fast: Vec<u32>,
-    /// What we asked for and when, oldest first.
-    pub(super) asked: VecDeque<Block>,
-    /// How many blocks may be asked for at a time.
-    pub(super) window: u32,
-    /// Requests it lets us queue (BEP 10 `reqq`).
-    pub(super) reqq: u32,
     /// Since when it owes us something without sending any.
     pub(super) owes_since: Time,
     /// When an idle connection was asked for its next block: measures `latency`.
     pub(super) probe: Option<Time>,
     /// The shortest time from a request on an idle connection to its block.
     pub(super) latency: Option<Duration>,
-    /// It owed us for too long; one block at a time until it sends again.
-    pub(super) snubbing: bool,
     /// What it asked for, oldest first.
     pub(super) wants: VecDeque<Block>,
     /// Payload bytes handed to its socket and not written yet.
@@ -100,8 +108,6 @@ pub(super) struct Peer {
     pub(super) choked_requests: u32,
     /// Until then its requests may have crossed our choke on the way.
     pub(super) crossing_until: Time,
-    /// Something it said may let us ask it for more.
-    pub(super) refill: bool,
     /// Pieces that it rejected, and when it may be asked again.
     pub(super) refused: Vec<(PieceIndex, Time)>,
     /// Payload bytes that we took back and that may come all the same.
@@ -120,10 +126,6 @@ pub(super) struct Peer {
     pub(super) up: Rate,
     /// When its first block came.
     pub(super) first_block: Option<Time>,
-    /// When we last heard of it.
-    pub(super) heard: Time,
-    /// When we last said something to it.
-    pub(super) spoke: Time,
 }
 
 impl Peer {
@@ -182,6 +184,20 @@ impl Peer {
     /// Whether it has every piece.
     pub(super) const fn is_seed(&self) -> bool {
         self.have.is_full()
+    }
+
+    /// What to tell it if it has something for us that it had not, or the other way round.
+    pub(super) fn change_of_interest(&mut self) -> Option<Message> {
+        let interested = self.interesting > 0;
+        if self.am_interested == interested {
+            return None;
+        }
+        self.am_interested = interested;
+        Some(if interested {
+            Message::Interested
+        } else {
+            Message::NotInterested
+        })
     }
 
     /// How many more blocks may be asked for.
@@ -254,56 +270,153 @@ impl Peer {
     }
 }
 
-/// The connections, in key order.
+/// The connections, in key order; few of them let us ask, and few are served by us, so those are
+/// also at hand by themselves.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PeerTable {
-    peers: BTreeMap<PeerKey, Peer>,
+    keys: Vec<PeerKey>,
+    /// In the order of `keys`.
+    peers: Vec<Peer>,
+    /// Where the connection stands that was looked for last.
+    last: usize,
+    /// Connections that we do not choke, in key order.
+    unchoked: Vec<PeerKey>,
+    /// Connections that may let us ask, in key order: all that do, and some that did.
+    askable: Vec<PeerKey>,
 }
 
 impl PeerTable {
     /// Adds a connection.
     pub(super) fn insert(&mut self, key: PeerKey, peer: Peer) {
-        let earlier = self.peers.insert(key, peer);
-        assert!(earlier.is_none(), "a connection's key is never reused");
+        let place = self.keys.binary_search(&key);
+        let place = place.expect_err("a connection's key is never reused");
+        self.keys.insert(place, key);
+        self.peers.insert(place, peer);
     }
 
     /// Takes a connection out.
     pub(super) fn remove(&mut self, key: PeerKey) -> Option<Peer> {
-        self.peers.remove(&key)
+        let place = self.keys.binary_search(&key).ok()?;
+        self.unchoked.retain(|&other| other != key);
+        self.askable.retain(|&other| other != key);
+        self.keys.remove(place);
+        Some(self.peers.remove(place))
     }
 
     /// The connection, unless it is gone: events that cross its end are normal.
     pub(super) fn find(&self, key: PeerKey) -> Option<&Peer> {
-        self.peers.get(&key)
+        if self.keys.get(self.last) == Some(&key) {
+            return self.peers.get(self.last);
+        }
+        let place = self.keys.binary_search(&key).ok()?;
+        self.peers.get(place)
     }
 
     /// As [`PeerTable::find`].
     pub(super) fn find_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
-        self.peers.get_mut(&key)
+        if self.keys.get(self.last) != Some(&key) {
+            self.last = self.keys.binary_search(&key).ok()?;
+        }
+        self.peers.get_mut(self.last)
+    }
+
+    /// We stop choking a connection; `None` if we did not choke it.
+    pub(super) fn unchoke(&mut self, key: PeerKey) -> Option<&mut Peer> {
+        self.find(key).filter(|peer| peer.am_choking)?;
+        insert_sorted(&mut self.unchoked, key);
+        let peer = self.find_mut(key)?;
+        peer.am_choking = false;
+        Some(peer)
+    }
+
+    /// We choke a connection; `None` if we did so before.
+    pub(super) fn choke(&mut self, key: PeerKey) -> Option<&mut Peer> {
+        self.find(key).filter(|peer| !peer.am_choking)?;
+        self.unchoked.retain(|&other| other != key);
+        let peer = self.find_mut(key)?;
+        peer.am_choking = true;
+        Some(peer)
+    }
+
+    /// A connection lets us ask, for one piece at least.
+    pub(super) fn may_ask(&mut self, key: PeerKey) {
+        insert_sorted(&mut self.askable, key);
+    }
+
+    /// A connection does not let us ask any more.
+    pub(super) fn must_not_ask(&mut self, key: PeerKey) {
+        self.askable.retain(|&other| other != key);
     }
 
     /// All connections.
     pub(super) fn iter(&self) -> impl Iterator<Item = (PeerKey, &Peer)> {
-        self.peers.iter().map(|(&key, peer)| (key, peer))
+        self.keys.iter().copied().zip(&self.peers)
     }
 
     /// All connections.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PeerKey, &mut Peer)> {
-        self.peers.iter_mut().map(|(&key, peer)| (key, peer))
+        self.keys.iter().copied().zip(&mut self.peers)
+    }
+
+    /// The connections that we do not choke.
+    pub(super) fn iter_unchoked(&self) -> impl Iterator<Item = (PeerKey, &Peer)> {
+        let found = |&key| Some((key, self.find(key)?));
+        self.unchoked.iter().filter_map(found)
     }
 
     /// The keys of all connections, for loops that change them one by one.
     pub(super) fn keys(&self) -> Vec<PeerKey> {
-        self.peers.keys().copied().collect()
+        self.keys.clone()
+    }
+
+    /// The keys of the connections that we do not choke.
+    pub(super) fn unchoked(&self) -> Vec<PeerKey> {
+        self.unchoked.clone()
+    }
+
+    /// How many connections we do not choke.
+    pub(super) const fn unchoked_count(&self) -> usize {
+        self.unchoked.len()
+    }
+
+    /// The keys of the connections that let us ask, and perhaps of some that do not.
+    pub(super) fn askable(&self) -> Vec<PeerKey> {
+        self.askable.clone()
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.peers.len()
     }
 
     /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.peers.is_empty()
+    }
+
+    /// Panics if what is at hand disagrees with the flags.
+    pub(super) fn check(&self) {
+        assert!(self.keys.is_sorted(), "connections are in key order");
+        for (key, peer) in self.iter() {
+            let unchoked = self.unchoked.contains(&key);
+            assert_eq!(unchoked, !peer.am_choking, "whether {key:?} is unchoked");
+            let may_ask = !peer.peer_choking || !peer.allowed_fast.is_empty();
+            assert!(
+                !may_ask || self.askable.contains(&key),
+                "whether {key:?} may be asked"
+            );
+        }
+        let known = |key| self.keys.contains(key);
+        assert!(
+            self.unchoked.iter().all(known),
+            "the unchoked are connected"
+        );
+        assert!(self.askable.iter().all(known), "the askable are connected");
+    }
+}
+
+fn insert_sorted(keys: &mut Vec<PeerKey>, key: PeerKey) {
+    if let Err(place) = keys.binary_search(&key) {
+        keys.insert(place, key);
     }
 }

@@ -128,19 +128,17 @@ impl Torrent {
             self.missing -= 1;
             self.totals.done += u64::from(self.content.payload_len(piece));
         }
-        for key in self.peers.keys() {
-            let Some(peer) = self.peers.find_mut(key) else {
-                continue;
-            };
+        for (key, peer) in self.peers.iter_mut() {
             let gave_interest = wanted && peer.have.has(piece);
             peer.interesting -= u32::from(gave_interest);
             let was_told = lost.is_some_and(|lost| peer.since <= lost);
             // Those who have the piece are told too: a seed must see who is complete. It costs
             // nine bytes for each piece and peer.
-            if !was_told {
-                self.send(key, Message::Have(piece.get()), now);
+            let news = (!was_told).then_some(Message::Have(piece.get()));
+            for message in news.into_iter().chain(peer.change_of_interest()) {
+                peer.spoke = now;
+                self.actions.push_back(Action::Send { peer: key, message });
             }
-            self.update_interest(key, now);
         }
     }
 

@@ -17,7 +17,8 @@ const SLOTS: usize = 8;
 /// Bytes per second over the last 4 s.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rate {
-    slots: [u64; SLOTS],
+    /// Bytes per slot; a slot holds 4 GiB, which is 8 GiB/s.
+    slots: [u32; SLOTS],
     /// Number of the newest slot since the start of time.
     newest: u64,
     /// When the first byte was counted; the window never reaches before it.
@@ -29,7 +30,8 @@ impl Rate {
     pub(super) fn add(&mut self, bytes: u64, now: Time) {
         self.advance(now);
         self.since.get_or_insert(now);
-        self.slots[slot_of(now) as usize % SLOTS] += bytes;
+        let slot = &mut self.slots[slot_of(now) as usize % SLOTS];
+        *slot = slot.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
     /// Bytes per second at `now`.
@@ -37,13 +39,21 @@ impl Rate {
         let Some(since) = self.since else { return 0 };
         let current = slot_of(now);
         let oldest = (current + 1).saturating_sub(SLOTS as u64);
-        let bytes: u64 = (oldest..=current)
-            .filter(|&slot| slot <= self.newest && slot + SLOTS as u64 > self.newest)
-            .map(|slot| self.slots[slot as usize % SLOTS])
-            .sum();
+        let bytes: u64 = if current == self.newest {
+            self.slots.iter().map(|&bytes| u64::from(bytes)).sum()
+        } else {
+            (oldest..=current)
+                .filter(|&slot| slot <= self.newest && slot + SLOTS as u64 > self.newest)
+                .map(|slot| u64::from(self.slots[slot as usize % SLOTS]))
+                .sum()
+        };
+        if bytes == 0 {
+            return 0;
+        }
         let window_start = Time::ZERO + SLOT * oldest as u32;
         let span = now.since(window_start.max(since)).max(SLOT / 2);
-        (u128::from(bytes) * 1_000_000_000 / span.as_nanos()) as u64
+        // 32 GiB at most, so a million times that fits.
+        bytes * 1_000_000 / span.as_micros() as u64
     }
 
     fn advance(&mut self, now: Time) {

@@ -33,7 +33,7 @@ impl Torrent {
         if self.is_complete() {
             return;
         }
-        for key in self.peers.keys() {
+        for key in self.peers.askable() {
             self.fill(key, now);
         }
     }

@@ -15,7 +15,7 @@ impl Torrent {
     pub(super) fn serve(&mut self, now: Time) {
         let mut turns: Vec<PeerKey> = self
             .peers
-            .iter()
+            .iter_unchoked()
             .filter(|(_, peer)| self.can_be_served(peer, now))
             .map(|(key, _)| key)
             .collect();
@@ -93,7 +93,7 @@ impl Torrent {
         self.upload_waits = self.config.upload_limit.is_some()
             && self
                 .peers
-                .iter()
+                .iter_unchoked()
                 .any(|(_, peer)| self.can_be_served(peer, now));
     }
 
