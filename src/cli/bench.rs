@@ -18,18 +18,23 @@ use self::args::{Plan, Round};
 use self::fleet::Fleet;
 use self::scene::Scene;
 use self::view::Outlook;
-use super::App;
 use super::error::{CliError, Exit};
 use super::event::Event;
 use super::screen::results_lines;
 use super::text::Text;
 use super::units::{show_clock, show_counted, show_size};
-use crate::report::{Kind, Parameters, Results, Run, Setup};
+use super::{App, report_dir};
+use crate::report::{Kind, Parameters, Results, Run, Setup, render};
 
 pub(super) use args::BenchArgs;
 
 pub(super) fn run(args: &BenchArgs, app: &mut App<'_>) -> Result<Exit, CliError> {
     let plan = Plan::of(args)?;
+    let earlier = args
+        .compare
+        .as_ref()
+        .map(|path| report_dir::read(&app.dir.join(path), app.dir));
+    let earlier = earlier.transpose()?;
     let mut outlook = Outlook::new(&plan);
     let scene = Scene::prepare(&plan, app)?;
     let mut results = Results {
@@ -60,6 +65,16 @@ pub(super) fn run(args: &BenchArgs, app: &mut App<'_>) -> Result<Exit, CliError>
     }
     drop(scene);
     tell_results(&results, app);
+    if let Some(out) = &args.out {
+        let wrote = report_dir::write(&results, &app.dir.join(out), app.dir)?;
+        app.printer.say(&Text::new(format!(" {wrote}")));
+    }
+    if let Some(earlier) = earlier {
+        let tolerance = args
+            .fail_if_slower
+            .map(|millionths| f64::from(millionths) / 1e6);
+        compare(&earlier, &results, tolerance, app)?;
+    }
     let payload = |run: &Run| run.overhead.map_or(0, |overhead| overhead.payload);
     let moved = results.runs.iter().map(payload).sum();
     app.printer.event(&Event::End {
@@ -70,24 +85,48 @@ pub(super) fn run(args: &BenchArgs, app: &mut App<'_>) -> Result<Exit, CliError>
     Ok(Exit::Done)
 }
 
+/// Says what became faster or slower since; a failure if the user wants it to be one.
+fn compare(
+    earlier: &Results,
+    results: &Results,
+    tolerance: Option<f64>,
+    app: &mut App<'_>,
+) -> Result<(), CliError> {
+    /// What is called slower where the user did not say. As much as runs differ among themselves.
+    const TOLERANCE: f64 = 0.05;
+    let comparison = render::compare(earlier, results, tolerance.unwrap_or(TOLERANCE));
+    for line in comparison.to_string().lines() {
+        app.printer.line(&Text::new(format!(" {line}")));
+    }
+    match tolerance {
+        Some(_) if comparison.changes.is_empty() => Err(CliError::new(
+            Exit::Other,
+            "no run can be compared with the earlier ones",
+        )
+        .help("the same --peers as then")),
+        Some(tolerance) if !comparison.is_fine() => {
+            let what = format!("slower than then by more than {:.1} %", tolerance * 100.0);
+            Err(CliError::new(Exit::Other, what))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn setup(plan: &Plan, scene: &Scene) -> Setup {
     let rate = |rate: Option<u64>| {
         rate.map_or("no limit".to_owned(), |rate| {
             format!("{} Mbit/s", rate as f64 / 125e3)
         })
     };
-    let peers: Vec<String> = plan.peers.iter().map(ToString::to_string).collect();
     Setup {
         size: plan.size,
         piece_length: plan.piece_len,
         pieces: scene.meta().layout().piece_count(),
         rng_seed: plan.rng_seed,
         parameters: Parameters::default()
-            .with("peers", peers.join(", "))
             .with("seeds", plan.seeds)
             .with("up", rate(plan.up))
-            .with("down", rate(plan.down))
-            .with("repeat", plan.repeat),
+            .with("down", rate(plan.down)),
     }
 }
 
@@ -127,9 +166,6 @@ fn tell_run(number: usize, round: Round, run: &Run, results: &Results, app: &mut
         seconds(figures.first_s),
         seconds(figures.last_s),
     )));
-    for warning in &run.warnings {
-        app.printer.warn("cpu-bound", warning);
-    }
     app.printer.event(&Event::Run {
         run: number,
         contender: run.contender.clone(),
@@ -138,6 +174,7 @@ fn tell_run(number: usize, round: Round, run: &Run, results: &Results, app: &mut
         reference_s: run.bound.map(|bound| bound.reference_s),
         rng_seed: run.rng_seed,
         trace_hash: run.trace_hash,
+        warnings: run.warnings.clone(),
         figures: Box::new(figures),
     });
 }
@@ -147,5 +184,15 @@ fn tell_results(results: &Results, app: &mut App<'_>) {
     let width = look.columns.unwrap_or(100).max(60);
     for line in results_lines(results, look.rates, width) {
         app.printer.line(&line);
+    }
+    // Said of each run in the report; once is enough here.
+    let mut warned = results.runs.iter().flat_map(|run| &run.warnings);
+    if let Some(first) = warned.next() {
+        let (count, runs) = (1 + warned.count(), results.runs.len());
+        let text = format!(
+            "in {count} of {}: {first}",
+            show_counted(runs as u64, "run")
+        );
+        app.printer.warn("cpu-bound", &text);
     }
 }

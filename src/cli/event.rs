@@ -206,6 +206,8 @@ pub(super) enum Event {
         /// The hash over every event of a simulation.
         #[serde(skip_serializing_if = "Option::is_none")]
         trace_hash: Option<crate::report::TraceHash>,
+        /// What to know before trusting the figures.
+        warnings: Vec<String>,
         /// What it came to.
         #[serde(flatten)]
         figures: Box<crate::report::Figures>,

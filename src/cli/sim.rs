@@ -153,6 +153,7 @@ fn tell_run(run: &Run, place: Place, results: &Results, app: &mut App<'_>) {
         reference_s: run.bound.map(|bound| bound.reference_s),
         rng_seed: run.rng_seed,
         trace_hash: run.trace_hash,
+        warnings: run.warnings.clone(),
         figures: Box::new(figures),
     });
 }

@@ -1,5 +1,6 @@
 //! What `swarm bench` is told, and the plan that follows from it: which runs, in which order.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -43,6 +44,15 @@ pub(in crate::cli) struct BenchArgs {
     /// Also bring it to the same machines in this way, under the same limits
     #[arg(long, value_name = "WAY")]
     versus: Option<Versus>,
+    /// Directory for report.html, plots, results.json and summary.md
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// The results.json of an earlier run to compare with
+    #[arg(long, value_name = "FILE")]
+    pub(super) compare: Option<PathBuf>,
+    /// With --compare: fail if the last machine is later than then by more than this
+    #[arg(long, value_name = "PERCENT", requires = "compare", value_parser = units::share)]
+    pub(super) fail_if_slower: Option<u32>,
 }
 
 /// What users would do instead.

@@ -73,21 +73,21 @@ impl Cost {
             1 => "the only core".to_owned(),
             cores => format!("{cores} cores"),
         };
-        let all = self.busy.map_or(String::new(), |busy| {
-            format!(", all together {:.0} %", busy * 100.0)
-        });
+        let ours = format!("{:.0} %", self.share * 100.0);
+        let busy = match self.busy {
+            Some(busy) => format!("{cores} {:.0} % busy, {ours} by this process", busy * 100.0),
+            None => format!("this process kept {cores} {ours} busy"),
+        };
         // What others use is not ours to spend.
-        let ours = AIM - (most - self.share).max(0.0);
-        let advice = if ours > 0.1 {
-            let part = (ours / self.share).clamp(0.05, 0.9) * 100.0;
+        let room = AIM - (most - self.share).max(0.0);
+        let advice = if room > 0.1 {
+            let part = (room / self.share).clamp(0.05, 0.9) * 100.0;
             format!("try {part:.0} % of that --link, or as many --peers")
         } else {
             "run it when nothing else runs".to_owned()
         };
         Some(format!(
-            "the processor of this machine may have been the limit, not the swarm: this process \
-             used {:.0} % of {cores}{all}; {advice}",
-            self.share * 100.0
+            "the processor, not the swarm, may have been the limit: {busy}; {advice}"
         ))
     }
 }
@@ -162,13 +162,24 @@ mod tests {
     fn a_busy_processor_is_told_of_with_what_to_do_about_it() {
         assert_eq!(cost(0.4, Some(0.6)).warning(), None);
         assert_eq!(cost(0.4, None).warning(), None);
+        let limit = "the processor, not the swarm, may have been the limit: ";
         assert_eq!(
             cost(0.8, Some(0.82)).warning().unwrap(),
-            "the processor of this machine may have been the limit, not the swarm: this process \
-             used 80 % of 2 cores, all together 82 %; try 60 % of that --link, or as many --peers"
+            format!(
+                "{limit}2 cores 82 % busy, 80 % by this process; try 60 % of that --link, or as \
+                 many --peers"
+            )
         );
-        let others = cost(0.3, Some(0.99)).warning().unwrap();
-        assert!(others.ends_with("all together 99 %; run it when nothing else runs"));
+        assert_eq!(
+            cost(0.3, Some(0.99)).warning().unwrap(),
+            format!(
+                "{limit}2 cores 99 % busy, 30 % by this process; run it when nothing else runs"
+            )
+        );
+        let alone = cost(1.0, None).warning().unwrap();
+        assert!(alone.starts_with(&format!(
+            "{limit}this process kept 2 cores 100 % busy; try 50 %"
+        )));
     }
 
     #[test]

@@ -68,11 +68,11 @@ impl Status for Benching {
             bar_spans(head, whole(self.share * 1e6), 1_000_000, bar)
         };
         let took = match self.bound {
-            Some(bound) => format!(" {:.1} s, {bound:.1} s at the least", self.took),
+            Some(bound) => format!(" {:.1} s of at least {bound:.1} s", self.took),
             None => format!(" {:.1} s", self.took),
         };
         let state = format!(
-            "{took} · {} complete · rarest piece ×{} · seeds sent {:.2} copies · CPU {:.0}%",
+            "{took} · {} complete · rarest ×{} · seed sent {:.2} copies · CPU {:.0}%",
             self.complete,
             self.copies_min,
             self.seed_copies,
