@@ -86,7 +86,7 @@ pub(super) fn run(args: &BenchArgs, app: &mut App<'_>) -> Result<Exit, CliError>
 }
 
 /// Says what became faster or slower since; a failure if the user wants it to be one.
-fn compare(
+pub(super) fn compare(
     earlier: &Results,
     results: &Results,
     tolerance: Option<f64>,

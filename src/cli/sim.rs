@@ -8,13 +8,13 @@ mod typed;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::App;
 use super::error::{CliError, Exit};
 use super::event::Event;
 use super::hashing::SAMPLE_INTERVAL;
 use super::screen::{Simulating, millions, results_lines};
 use super::text::Text;
-use super::units::{show_counted, show_size};
+use super::units::show_counted;
+use super::{App, bench, report_dir};
 use crate::report::{Kind, Results, Run};
 use crate::sim::build::Plan;
 use crate::sim::{Simulation, Snapshot};
@@ -33,13 +33,17 @@ struct Place {
 
 pub(super) fn run(args: &SimArgs, app: &mut App<'_>) -> Result<Exit, CliError> {
     let plans = args.plans()?;
+    // Read before hours of work: it may not be there.
+    let earlier = args.compare.as_ref();
+    let earlier = earlier.map(|path| report_dir::read(&app.dir.join(path), app.dir));
+    let earlier = earlier.transpose()?;
     let mut results = Results {
         kind: Kind::Sim,
         command: app.command.clone(),
         setup: args.setup()?,
         runs: Vec::with_capacity(plans.len()),
     };
-    introduce(&results, plans.len(), app);
+    introduce(args, &results, plans.len(), app);
     for (run, plan) in (1..).zip(&plans) {
         let runs = plans.len();
         let place = Place { run, runs };
@@ -51,10 +55,18 @@ pub(super) fn run(args: &SimArgs, app: &mut App<'_>) -> Result<Exit, CliError> {
         results.runs.push(run);
     }
     tell_results(&results, app);
+    if let Some(out) = args.out.as_ref().filter(|_| !results.runs.is_empty()) {
+        let wrote = report_dir::write(&results, &app.dir.join(out), app.dir)?;
+        app.printer.say(&Text::new(format!(" {wrote}")));
+    }
     if let Some(exit) = app.stop_asked() {
         return Err(CliError::new(exit, "interrupted"));
     }
     let ended = judged(&results);
+    if let Some(earlier) = earlier {
+        let tolerance = args.fail_if_slower.map(|share| f64::from(share) / 1e6);
+        bench::compare(&earlier, &results, tolerance, app)?;
+    }
     if ended.is_ok() {
         let payload = |run: &Run| run.overhead.map_or(0, |overhead| overhead.payload);
         let moved = results.runs.iter().map(payload).sum();
@@ -68,14 +80,13 @@ pub(super) fn run(args: &SimArgs, app: &mut App<'_>) -> Result<Exit, CliError> {
 }
 
 /// What is simulated, before the first result.
-fn introduce(results: &Results, runs: usize, app: &mut App<'_>) {
+fn introduce(args: &SimArgs, results: &Results, runs: usize, app: &mut App<'_>) {
     let setup = &results.setup;
-    let parameters = setup.parameters.iter();
-    let words = parameters.map(|(name, value)| format!("{name} {value}"));
+    let flags = args.flags().into_iter();
+    let words = flags.map(|(name, value)| format!("{name} {value}").trim_end().to_owned());
     app.printer.say(&Text::new(format!(
-        " Simulating {}: {}, {}",
+        " Simulating {}: {}",
         show_counted(runs as u64, "run"),
-        show_size(setup.size),
         words.collect::<Vec<_>>().join(", "),
     )));
     app.printer.event(&Event::Setup {

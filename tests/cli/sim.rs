@@ -92,14 +92,14 @@ fn a_run_is_told_with_its_classes_and_its_trace() {
     machines first median p# last of bound seed sent from peers
     # swarm # s # s # s # s # % # × # %
 
-    swarm to #: # s at the least · received twice #% · haves #% · requests #%
+    swarm to #: # s at the least · haves #% · requests #%
     gave # to # of what they got (Jain #)
-    free-rider: # of # complete · mean # s · last # s · # times the honest
     honest: # of # complete · mean # s · last # s
+    free-rider: # of # complete · mean # s · last # s · # times the honest
     Trace [TRACE] · # peers · rng seed #
     ");
     assert_snapshot!(form(&ran.err), @r"
-    Simulating # run: # MiB, peers #, seeds #, up #Mbit, down #Gbit, rtt #ms, arrive together, depart linger, free-riders #%
+    Simulating # run: peers #, seeds #, size #M, piece-size auto, up #Mbit, down #Gbit, rtt #ms, arrive together, depart linger, free-riders #%, rng-seed #
     Run # of #: # peers took # s, # M events/s
     ");
 }
@@ -176,6 +176,10 @@ fn every_flag_changes_the_run() {
     for words in flags {
         assert_ne!(trace(words), plain, "{words:?}");
     }
+    assert_ne!(
+        trace(&["--faults", "--up", "1Mbit"]),
+        trace(&["--up", "1Mbit"])
+    );
     assert_eq!(trace(&["--check"]), plain, "looking changes nothing");
 }
 
@@ -218,6 +222,39 @@ fn nobody_waits_for_foes() {
 }
 
 #[test]
+fn a_report_is_written_and_a_later_run_can_be_held_against_it() {
+    let world = World::new();
+    let sim = |more: &[&str]| {
+        let words = ["sim", "--peers", "4", "--size", "2M"];
+        world.run(&[&words[..], more].concat())
+    };
+    let ran = sim(&["--out", "report"]);
+    assert_eq!(ran.exit.code(), 0, "{ran:?}");
+    assert!(ran.err.contains(" wrote report/report.html"), "{}", ran.err);
+    let json = world.read("report/results.json");
+    let results: Value = serde_json::from_slice(&json).unwrap();
+    let run = &results["runs"][0];
+    assert_eq!(results["kind"], "sim");
+    assert_eq!(
+        results["command"],
+        "swarm sim --peers 4 --size 2M --out report"
+    );
+    assert!(
+        run["efficiency"].as_f64().is_some_and(|share| share > 0.1),
+        "{run}"
+    );
+    assert_eq!(run["trace_hash"], trace(&["--peers", "4"]));
+    assert_eq!(run["hosts"].as_array().unwrap().len(), 5);
+    assert!(world.path("report/summary.md").exists());
+
+    let against = ["--compare", "report/results.json", "--fail-if-slower", "5%"];
+    assert_eq!(sim(&against).exit.code(), 0);
+    let slower = sim(&[&against[..], &["--up", "50Mbit"]].concat());
+    assert_eq!(slower.exit.code(), 1, "{slower:?}");
+    assert_eq!(sim(&["--compare", "nowhere.json"]).exit.code(), 3);
+}
+
+#[test]
 fn a_swarm_that_cannot_end_is_a_failure_that_says_how_to_look_at_it() {
     let words = ["sim", "--peers", "3", "--size", "8M", "--time-max", "1s"];
     let ran = World::new().run(&words);
@@ -233,7 +270,7 @@ fn a_swarm_that_cannot_end_is_a_failure_that_says_how_to_look_at_it() {
 #[test]
 fn swarms_that_cannot_be() {
     let world = World::new();
-    let words: [&[&str]; 13] = [
+    let words: [&[&str]; 14] = [
         &["sim", "--peers", "0"],
         &["sim", "--peers", "2,many"],
         &["sim", "--seeds", "0"],
@@ -247,6 +284,7 @@ fn swarms_that_cannot_be() {
         &["sim", "--churn", "5"],
         &["sim", "--free-riders", "60%", "--liars", "50%"],
         &["sim", "--runs", "0"],
+        &["sim", "--fail-if-slower", "5%"],
     ];
     let first_lines = |words| {
         let said = world.refused(words);
@@ -273,5 +311,6 @@ fn swarms_that_cannot_be() {
     error: --free-riders, --liars, --corrupters and --slow are more than 100 % together
     help: a peer misbehaves in one way only
     error: invalid value '0' for '--runs <K>': 0 is not in 1..=1000
+    error: the following required arguments were not provided:
     "#);
 }

@@ -1,5 +1,6 @@
 //! The flags of `swarm sim`, and the plan of a swarm that they describe.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,7 +9,7 @@ use super::record::bound;
 use super::typed::{self, Typed};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::piece_size::PieceSize;
-use crate::cli::units::show_count;
+use crate::cli::units::{self, show_count};
 use crate::layout::Layout;
 use crate::metainfo::PIECES_MAX;
 use crate::metainfo::build::piece_len_for;
@@ -21,10 +22,10 @@ use crate::time::Time;
 const EXAMPLES: &str = "\
 Examples:
   swarm sim --peers 100 --size 256M                        How near the bound do 100 peers get?
-  swarm sim --peers 2,8,32,128 --size 256M                 Does time grow with their number?
+  swarm sim --peers 2,8,32,128 --size 64M --out report     Does time grow with their number?
   swarm sim --peers 60 --size 128M --free-riders 30%       Who waits for whom?
   swarm sim --peers 60 --size 128M --up 10Mbit,50Mbit,100Mbit,1Gbit
-  swarm sim --peers 60 --size 128M --churn 5% --depart 20% --check
+  swarm sim --peers 60 --size 128M --churn 5% --depart 20% --faults --check
 
 The same command gives the same trace on every machine: a run that goes wrong is a bug report.";
 
@@ -80,6 +81,9 @@ pub(in crate::cli) struct SimArgs {
     /// Peers that nobody can connect to
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = typed::part)]
     nat: Typed<Share>,
+    /// Let connections break, each after five minutes on average, and stall, after fifteen
+    #[arg(long)]
+    faults: bool,
     /// Number that everything random comes from; the same number gives the same run
     #[arg(long, value_name = "N", default_value = "1")]
     rng_seed: u64,
@@ -92,7 +96,23 @@ pub(in crate::cli) struct SimArgs {
     /// Check the invariants of every peer after every step (slow)
     #[arg(long)]
     check: bool,
+    /// Write report.html, results.json, summary.md and the plots into this directory
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Compare with the results.json of an earlier run
+    #[arg(long, value_name = "OLD.json")]
+    pub(super) compare: Option<PathBuf>,
+    /// With --compare: fail if a run is slower by more than this, such as 5%
+    #[arg(long, value_name = "SHARE", requires = "compare", value_parser = units::share)]
+    pub(super) fail_if_slower: Option<u32>,
 }
+
+/// How connections fail with `--faults`: each breaks every five minutes and stalls every fifteen,
+/// on average. Chosen: with 50 connections, a peer loses one every five seconds.
+const FAULTS: Faults = Faults {
+    breaks_after: Some(Duration::from_secs(300)),
+    stalls_after: Some(Duration::from_secs(900)),
+};
 
 /// A run takes this many times the least time at most, after the last peer joined.
 const PATIENCE: u32 = 20;
@@ -121,7 +141,11 @@ impl SimArgs {
                     churn: self.churn.value,
                     misbehaviour,
                     nat: self.nat.value,
-                    faults: Faults::default(),
+                    faults: if self.faults {
+                        FAULTS
+                    } else {
+                        Faults::default()
+                    },
                     rng_seed: self.rng_seed.wrapping_add(repeat),
                     time_max: Duration::ZERO,
                     checked: self.check,
@@ -176,7 +200,8 @@ impl SimArgs {
     /// As [`SimArgs::plans`].
     pub(super) fn setup(&self) -> Result<Setup, CliError> {
         let layout = self.layout()?;
-        let own = ["size", "piece-size", "rng-seed"];
+        // Said elsewhere, or of each run.
+        let own = ["peers", "size", "piece-size", "rng-seed", "runs"];
         let mut parameters = Parameters::default();
         for (name, value) in self.flags() {
             if !own.contains(&name) {
@@ -223,6 +248,7 @@ impl SimArgs {
         flags.push(("arrive", self.arrive.to_string()));
         flags.push(("depart", self.depart.to_string()));
         flags.extend(shares.map(|(name, share)| (name, share.to_string())));
+        flags.extend(self.faults.then(|| ("faults", String::new())));
         flags.push(("rng-seed", self.rng_seed.to_string()));
         flags.extend((self.runs > 1).then(|| ("runs", self.runs.to_string())));
         flags.extend(time_max.map(|time| ("time-max", time)));
