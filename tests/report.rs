@@ -252,6 +252,30 @@ fn no_text_lies_on_another() {
 }
 
 #[test]
+fn warnings_that_differ_in_numbers_only_are_said_once() {
+    let mut results = fan_out();
+    for (at, run) in results.runs.iter_mut().enumerate() {
+        run.warnings = vec![format!("the processor was {at} % busy")];
+    }
+    results.runs[2]
+        .warnings
+        .push("the disk was slow".to_owned());
+    let summary = summary_md(&results);
+    let warnings: Vec<&str> = summary
+        .lines()
+        .filter(|line| line.starts_with("> "))
+        .collect();
+    assert_eq!(
+        warnings,
+        [
+            "> **Warning:** the processor was 0 % busy (the first of 6 such warnings in 6 runs)",
+            "> **Warning:** the disk was slow",
+        ]
+    );
+    assert_eq!(html(&results).matches("role=\"note\"").count(), 2);
+}
+
+#[test]
 fn many_contenders_with_long_names_fit_too() {
     let named = [
         "swarm",

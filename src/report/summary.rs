@@ -114,15 +114,28 @@ fn rates(results: &Results) -> Vec<(String, String)> {
     ]
 }
 
-/// What a reader should know, each warning once.
+/// What a reader should know. Warnings that differ in their numbers only are said once, with how
+/// many runs they are about.
 pub(super) fn warnings(results: &Results) -> Vec<String> {
-    let mut warnings: Vec<String> = Vec::new();
+    let words = |text: &str| text.replace(|letter: char| letter.is_ascii_digit(), "");
+    let mut found: Vec<(&String, usize)> = Vec::new();
     for warning in results.runs.iter().flat_map(|run| &run.warnings) {
-        if !warnings.contains(warning) {
-            warnings.push(warning.clone());
+        match found
+            .iter_mut()
+            .find(|(other, _)| words(other) == words(warning))
+        {
+            Some((_, runs)) => *runs += 1,
+            None => found.push((warning, 1)),
         }
     }
-    warnings
+    let said = |(warning, runs): (&String, usize)| match runs {
+        1 => warning.clone(),
+        runs => {
+            let (runs, all) = (count(runs), count(results.runs.len()));
+            format!("{warning} (the first of {runs} such warnings in {all} runs)")
+        }
+    };
+    found.into_iter().map(said).collect()
 }
 
 fn push_table(out: &mut String, table: &Table) {

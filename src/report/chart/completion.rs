@@ -133,14 +133,17 @@ fn curves(shown: &[&Batch<'_>]) -> Vec<Curve> {
         return curves;
     }
     for (colour, batch) in shown.iter().enumerate() {
-        let (typical, figures) = batch.typical();
+        let typical = batch.typical().0;
         let others = batch.runs.iter().map(|(run, _)| *run);
-        let others = others.filter(|run| !std::ptr::eq(*run, *typical));
+        let others = others.filter(|run| !std::ptr::eq(*run, typical));
         curves.extend(others.map(|run| Curve::new(run, &|_| true, Ink::Repeat(colour))));
         let mut curve = Curve::new(typical, &|_| true, Ink::Colour(colour));
         curve.name = Some(batch.contender.to_owned());
-        curve.detail = curve.said();
-        if let Some(share) = figures.efficiency {
+        curve.detail = match batch.median(|figures| figures.last_s) {
+            Some(last) if batch.runs.len() > 1 => format!("median last {}", numbers::seconds(last)),
+            _ => curve.said(),
+        };
+        if let Some(share) = batch.median(|figures| figures.efficiency) {
             let _ = write!(curve.detail, ", {} of the bound", numbers::percent(share));
         }
         curves.push(curve);

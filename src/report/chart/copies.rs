@@ -37,10 +37,10 @@ pub(super) fn chart(batches: &[Batch<'_>]) -> Option<Chart> {
         ..Line::default()
     };
     let spread = first_spread(run);
-    let marks = spread.map(|at| Mark {
+    let marks = spread.map(|(_, at)| Mark {
         is_upright: true,
         at: at / unit,
-        label: format!("a second copy of everything {}", numbers::seconds(at)),
+        label: format!("a second copy of everything by {}", numbers::seconds(at)),
         is_second: false,
     });
     let is_linear = most <= LINEAR_MAX;
@@ -77,17 +77,16 @@ pub(super) fn chart(batches: &[Batch<'_>]) -> Option<Chart> {
     })
 }
 
-/// When every piece had left the seeds: all of them had a copy more than at the start.
-fn first_spread(run: &Run) -> Option<f64> {
+/// When every piece had left the seeds, so that all had a copy more than at the start: the last
+/// sample before that, and the first one after it.
+fn first_spread(run: &Run) -> Option<(f64, f64)> {
     let start = u32::try_from(run.seeds().count()).ok()?;
-    let spread = run
-        .samples
-        .iter()
-        .find(|sample| sample.copies_min > start)?;
-    Some(spread.t)
+    let is_spread = |pair: &&[Sample]| pair[1].copies_min > start;
+    let pair = run.samples.windows(2).find(is_spread)?;
+    Some((pair[0].t, pair[1].t))
 }
 
-fn said(run: &Run, spread: Option<f64>) -> String {
+fn said(run: &Run, spread: Option<(f64, f64)>) -> String {
     let last = run.samples.last().copied().unwrap_or_default();
     let mut said = format!(
         "At the end of {} there are {} copies of the rarest piece and {} of the median piece.",
@@ -95,12 +94,12 @@ fn said(run: &Run, spread: Option<f64>) -> String {
         numbers::count(last.copies_min as usize),
         numbers::count(last.copies_median as usize),
     );
-    if let Some(at) = spread {
-        let at = numbers::seconds(at);
+    if let Some((before, _)) = spread {
+        let before = numbers::seconds(before);
         let _ = write!(
             said,
-            " Until {at} some piece was with the seeds only: the swarm cannot finish much before \
-             this, and soon after it everybody can be complete."
+            " At {before} some piece was still with the seeds only: the swarm cannot finish before \
+             all have left them, and soon after that everybody can be complete."
         );
     }
     said
