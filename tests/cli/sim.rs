@@ -3,6 +3,7 @@
 
 use insta::assert_snapshot;
 use serde_json::Value;
+use swarm::cli::Exit;
 
 use crate::world::World;
 
@@ -252,6 +253,20 @@ fn a_report_is_written_and_a_later_run_can_be_held_against_it() {
     let slower = sim(&[&against[..], &["--up", "50Mbit"]].concat());
     assert_eq!(slower.exit.code(), 1, "{slower:?}");
     assert_eq!(sim(&["--compare", "nowhere.json"]).exit.code(), 3);
+}
+
+#[test]
+fn ctrl_c_stops_a_run_and_keeps_those_that_ended() {
+    let world = World::new();
+    let words = [
+        "sim", "--peers", "2,2000", "--size", "64M", "--out", "report",
+    ];
+    let mut running = world.start(&words);
+    assert_eq!(running.event("run")["peers"], 2);
+    running.interrupt();
+    assert_eq!(running.end(), Exit::Interrupted);
+    let results: Value = serde_json::from_slice(&world.read("report/results.json")).unwrap();
+    assert_eq!(results["runs"].as_array().unwrap().len(), 1);
 }
 
 #[test]
