@@ -21,7 +21,6 @@ mod manifest;
 mod output;
 mod pace;
 mod piece_size;
-#[allow(dead_code, reason = "for the commands that make reports")]
 mod report_dir;
 mod screen;
 mod seed;
