@@ -29,7 +29,8 @@ pub(super) enum Content {
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     pieces: Vec<PieceIndex>,
-    buffers: Vec<Buffer>,
+    /// In the order of `pieces`.
+    held: Vec<Buffer>,
     opened: u32,
 }
 
@@ -38,11 +39,11 @@ impl Buffers {
     /// the piece has.
     pub(super) fn open(&mut self, piece: PieceIndex, blocks: u32) -> u32 {
         if let Some(place) = self.place_of(piece) {
-            return self.buffers[place].number;
+            return self.held[place].number;
         }
         self.opened += 1;
         self.pieces.push(piece);
-        self.buffers.push(Buffer {
+        self.held.push(Buffer {
             number: self.opened,
             filled: vec![0; blocks.div_ceil(64) as usize],
             is_spoiled: false,
@@ -55,7 +56,7 @@ impl Buffers {
         let (Some(place), Some(nth)) = (self.place_of(block.piece()), block.number()) else {
             return Placed::Discarded;
         };
-        let buffer = &mut self.buffers[place];
+        let buffer = &mut self.held[place];
         let word = &mut buffer.filled[nth as usize / 64];
         let bit = 1 << (nth % 64);
         if buffer.number != number || *word & bit != 0 {
@@ -72,7 +73,7 @@ impl Buffers {
             return Content::Sound;
         };
         self.pieces.swap_remove(place);
-        if self.buffers.swap_remove(place).is_spoiled {
+        if self.held.swap_remove(place).is_spoiled {
             Content::Spoiled
         } else {
             Content::Sound

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::wheel::{TURN, Turn};
+use super::wheel::{TURN, Turn, nanos};
 use crate::layout::Block;
 use crate::time::Time;
 use crate::torrent::event::PeerKey;
@@ -50,8 +50,8 @@ enum State {
     Closed,
 }
 
-/// One end of a connection and what goes out from there.
-#[derive(Debug)]
+/// One end of a connection, as far as every message needs it: small, for there are many.
+#[derive(Clone, Copy, Debug)]
 struct End {
     node: u32,
     /// The node of the other end.
@@ -59,14 +59,27 @@ struct End {
     /// The how many-th connection of the run; with the number of the end it makes the key.
     number: u32,
     state: State,
-    /// One way.
-    delay: Duration,
+    /// Whether its flow is on its uplink's ring or held up.
+    is_queued: bool,
+    /// One way, in nanoseconds.
+    delay: u64,
     /// Nothing that is sent from here arrives before this turn.
     arrival: Turn,
+}
+
+const _: () = assert!(size_of::<End>() == 32, "two to a cache line");
+
+impl End {
+    const fn delay(&self) -> Duration {
+        Duration::from_nanos(self.delay)
+    }
+}
+
+/// The blocks that go out from one end, and those asked for there.
+#[derive(Debug, Default)]
+struct Flow {
     /// Blocks in its socket that have not left.
     waiting: VecDeque<Block>,
-    /// Whether this flow is on its uplink's ring or held up.
-    is_queued: bool,
     /// When its last blocks were through the receiver's downlink, oldest first.
     through: [Time; IN_FLIGHT],
     /// Blocks asked for over this end, oldest first, and in which buffer they go.
@@ -109,6 +122,8 @@ pub(super) struct Sent {
 pub(super) struct Network {
     access: Vec<Access>,
     ends: Vec<End>,
+    /// One per end.
+    flows: Vec<Flow>,
     connected: u32,
     /// Closed connections by their first end, and from when on nothing of them is on its way.
     closed: VecDeque<(Turn, EndId)>,
@@ -120,6 +135,7 @@ impl Network {
         Self {
             access: Vec::new(),
             ends: Vec::new(),
+            flows: Vec::new(),
             connected: 0,
             closed: VecDeque::new(),
         }
@@ -147,20 +163,20 @@ impl Network {
 
     /// Connects two nodes; the ends are theirs in this order.
     pub(super) fn connect(&mut self, one: u32, other: u32, now: Turn) -> EndId {
-        let delay = self.delay(one, other);
+        let delay = nanos(self.delay(one, other));
         self.connected += 1;
         let first = self.place_for_two(now);
         for (node, receiver, id) in [(one, other, first), (other, one, first.other())] {
-            let end = &mut self.ends[id.as_usize()];
-            debug_assert!(end.waiting.is_empty() && end.asked.is_empty());
-            end.node = node;
-            end.receiver = receiver;
-            end.number = self.connected;
-            end.state = State::Open;
-            end.delay = delay;
-            end.arrival = now.next();
-            end.is_queued = false;
-            end.through = [Time::ZERO; IN_FLIGHT];
+            self.ends[id.as_usize()] = End {
+                node,
+                receiver,
+                number: self.connected,
+                state: State::Open,
+                is_queued: false,
+                delay,
+                arrival: now.next(),
+            };
+            self.flows[id.as_usize()] = Flow::default();
             self.access[node as usize].ends.push(id);
         }
         first
@@ -196,7 +212,7 @@ impl Network {
         end.arrival = end
             .arrival
             .max(Turn::of(now).next())
-            .max(Turn::of(now + end.delay));
+            .max(Turn::of(now + end.delay()));
         Some((end.arrival, end.receiver))
     }
 
@@ -206,7 +222,7 @@ impl Network {
         if end.state != State::Open {
             return;
         }
-        end.waiting.extend(blocks);
+        self.flows[id.as_usize()].waiting.extend(blocks);
         let access = &mut self.access[end.node as usize];
         if access.sending.is_none() {
             access.up_free = access.up_free.max(now);
@@ -245,12 +261,12 @@ impl Network {
 
     /// Notes what was asked for over this end, and the number of the buffer it is for.
     pub(super) fn ask(&mut self, end: EndId, block: Block, buffer: u32) {
-        self.ends[end.as_usize()].asked.push_back((block, buffer));
+        self.flows[end.as_usize()].asked.push_back((block, buffer));
     }
 
     /// A block or its reject came over this end: the number of the buffer it was asked for.
     pub(super) fn answered(&mut self, end: EndId, block: Block) -> Option<u32> {
-        let asked = &mut self.ends[end.as_usize()].asked;
+        let asked = &mut self.flows[end.as_usize()].asked;
         let place = asked.iter().position(|&(other, _)| other == block)?;
         asked.remove(place).map(|(_, buffer)| buffer)
     }
@@ -263,9 +279,8 @@ impl Network {
         }
         let is_heard = end.state == State::Open;
         end.state = State::Closed;
-        end.waiting = VecDeque::new();
-        end.asked = VecDeque::new();
-        let at = Turn::of(now.time() + end.delay)
+        self.flows[id.as_usize()] = Flow::default();
+        let at = Turn::of(now.time() + end.delay())
             .max(now.next())
             .max(end.arrival);
         end.arrival = at;
@@ -325,15 +340,16 @@ impl Network {
         }
         while let Some(id) = access.ring.pop_front() {
             let end = &mut self.ends[id.as_usize()];
-            if end.through[0] > start {
-                access.held_up.push((end.through[0], id));
+            let flow = &mut self.flows[id.as_usize()];
+            if flow.through[0] > start {
+                access.held_up.push((flow.through[0], id));
                 continue;
             }
-            let Some(block) = end.waiting.pop_front() else {
+            let Some(block) = flow.waiting.pop_front() else {
                 end.is_queued = false;
                 continue;
             };
-            if end.waiting.is_empty() {
+            if flow.waiting.is_empty() {
                 end.is_queued = false;
             } else {
                 access.ring.push_back(id);
@@ -351,21 +367,19 @@ impl Network {
         if end.state != State::Open {
             return None;
         }
+        let flow = &mut self.flows[id.as_usize()];
         let access = &mut self.access[end.receiver as usize];
         // The downlink takes a block in as it leaves the uplink, and nodes have their turns one
         // after the other: it may have begun up to a turn ago.
         let took = transfer_time(block, access.down);
-        let began = Time::from_nanos(
-            left.as_nanos()
-                .saturating_sub(took.as_nanos() as u64 + TURN.as_nanos() as u64),
-        );
+        let began = Time::from_nanos(left.as_nanos().saturating_sub(nanos(took) + nanos(TURN)));
         access.down_free = access.down_free.max(began) + took;
         let through = access.down_free.max(left);
-        end.through.rotate_left(1);
-        end.through[IN_FLIGHT - 1] = through;
+        flow.through.rotate_left(1);
+        flow.through[IN_FLIGHT - 1] = through;
         end.arrival = end
             .arrival
-            .max(Turn::of(through + end.delay))
+            .max(Turn::of(through + end.delay()))
             .max(Turn::of(left).next());
         Some(Sent {
             end: id,
@@ -389,13 +403,11 @@ impl Network {
                 receiver: 0,
                 number: 0,
                 state: State::Closed,
-                delay: Duration::ZERO,
-                arrival: Turn::default(),
-                waiting: VecDeque::new(),
                 is_queued: false,
-                through: [Time::ZERO; IN_FLIGHT],
-                asked: VecDeque::new(),
+                delay: 0,
+                arrival: Turn::default(),
             });
+            self.flows.push(Flow::default());
         }
         first
     }

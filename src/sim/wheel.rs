@@ -38,7 +38,8 @@ impl Turn {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+/// A duration in nanoseconds, 584 years at most.
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -243,7 +243,12 @@ impl Torrent {
 
     /// The next thing to do; drain to `None` after each batch of events.
     pub fn poll(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        if action.is_none() {
+            // Back to the start of the ring, which is in the cache.
+            self.actions.clear();
+        }
+        action
     }
 
     /// Whether every wanted piece is stored.

@@ -41,7 +41,6 @@ pub(super) enum Opening {
 
 /// One connection. What every `have` touches stands together at the front: a swarm's HAVEs go to
 /// one connection after the other, and each costs as many cache misses as it has lines.
-#[expect(clippy::struct_excessive_bools, reason = "BEP 3 names four flags")]
 #[expect(clippy::struct_field_names, reason = "BEP 3 names the flags so")]
 #[derive(Clone, Debug)]
 #[repr(C)]
