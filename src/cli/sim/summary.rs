@@ -121,9 +121,9 @@ mod tests {
     #[test]
     fn classes_of_peers_leavers_and_the_trace_are_told() {
         insta::assert_snapshot!(told(1), @r"
+        honest: 2 of 3 complete · mean 11.00 s · last 12.00 s
         free-rider: 1 of 1 complete · mean 22.00 s · last 22.00 s
           2.00 times the honest
-        honest: 2 of 3 complete · mean 11.00 s · last 12.00 s
         1 peer left without the whole
         Trace 0000000000000b33 · 4 peers · rng seed 1
         ");
@@ -133,15 +133,15 @@ mod tests {
     fn several_runs_are_told_one_after_the_other() {
         insta::assert_snapshot!(told(2), @r"
         To 4 peers:
+        honest: 2 of 3 complete · mean 11.00 s · last 12.00 s
         free-rider: 1 of 1 complete · mean 22.00 s · last 22.00 s
           2.00 times the honest
-        honest: 2 of 3 complete · mean 11.00 s · last 12.00 s
         1 peer left without the whole
         Trace 0000000000000b33 · 4 peers · rng seed 1
         To 4 peers:
+        honest: 2 of 3 complete · mean 11.00 s · last 12.00 s
         free-rider: 1 of 1 complete · mean 22.00 s · last 22.00 s
           2.00 times the honest
-        honest: 2 of 3 complete · mean 11.00 s · last 12.00 s
         1 peer left without the whole
         Trace 0000000000000b33 · 4 peers · rng seed 2
         ");
