@@ -189,10 +189,10 @@ fn tell_results(results: &Results, app: &mut App<'_>) {
     let mut warned = results.runs.iter().flat_map(|run| &run.warnings);
     if let Some(first) = warned.next() {
         let (count, runs) = (1 + warned.count(), results.runs.len());
-        let text = format!(
-            "in {count} of {}: {first}",
-            show_counted(runs as u64, "run")
-        );
+        let text = match runs {
+            1 => first.clone(),
+            runs => format!("in {count} of {runs} runs {first}"),
+        };
         app.printer.warn("cpu-bound", &text);
     }
 }

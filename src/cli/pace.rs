@@ -34,6 +34,9 @@ impl Peak {
     }
 }
 
+/// How late a sample may tell of a machine: its own interval, and that of snapshots.
+const SAMPLED: Duration = Duration::from_millis(500);
+
 /// How fast one direction of our link is, and how we know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
@@ -60,7 +63,7 @@ impl Pace {
         let rate = rates.show(self.rate());
         match self {
             Self::Limit(_) => format!("{rate}, its limit"),
-            Self::Peak(_) => format!("{rate}, the most that it was seen to do"),
+            Self::Peak(_) => format!("{rate}, its peak"),
         }
     }
 }
@@ -75,11 +78,16 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
+    /// A machine connected at `now`. Numbers come later, with the next sample.
+    pub(super) fn connected(&mut self, now: Duration) {
+        self.first.get_or_insert(now);
+    }
+
     /// So many machines are known at `now`.
     pub(super) fn note(&mut self, machines: u32, now: Duration) {
         if machines > self.seen {
             self.seen = machines;
-            self.first.get_or_insert(now);
+            self.connected(now);
             self.last = now;
         }
     }
@@ -138,9 +146,12 @@ pub(super) fn seed_parts(
         of_bound(bound, took, &how),
         Text::new("if each of the others can send and receive as fast"),
     ];
-    let spread = arrivals.spread().as_secs_f64();
-    if spread > 0.02 * bound.fluid_s {
-        parts.push(Text::new(format!("they came within {spread:.1} s")));
+    let spread = arrivals.spread();
+    if spread > SAMPLED && spread.as_secs_f64() > 0.02 * bound.fluid_s {
+        parts.push(Text::new(format!(
+            "they came within {:.1} s",
+            spread.as_secs_f64()
+        )));
     }
     parts
 }
@@ -172,7 +183,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn text(parts: Vec<Text>) -> String {
+    fn text(parts: &[Text]) -> String {
         let parts: Vec<String> = parts.iter().map(|part| part.render(false)).collect();
         parts.join(" · ")
     }
@@ -197,11 +208,12 @@ mod tests {
         let pace = Pace::Limit(10_000_000);
         let bound = bound_of_seed(100_000_000, 40, pace).unwrap();
         let mut arrivals = Arrivals::default();
-        arrivals.note(39, SECOND * 2);
+        arrivals.connected(SECOND * 2);
+        arrivals.note(39, SECOND * 2 + SAMPLED);
         arrivals.note(3, SECOND * 3);
         let took = arrivals.took(SECOND * 13);
         let told =
-            |arrivals: Arrivals| text(seed_parts(&bound, pace, (took, &arrivals), RateUnit::Bits));
+            |arrivals: Arrivals| text(&seed_parts(&bound, pace, (took, &arrivals), RateUnit::Bits));
         assert_eq!(
             told(arrivals),
             " 91% of the bound (10.0 s: one copy from this seed at 80 Mbit/s, its limit) · \
@@ -216,11 +228,11 @@ mod tests {
         let pace = Pace::Peak(20 << 20);
         let bound = bound_of_fetch(200 << 20, pace).unwrap();
         assert_eq!(
-            text(fetch_parts(&bound, pace, SECOND * 16, RateUnit::Bytes)),
-            " 62% of the bound (10.0 s: this link at 20 MiB/s, the most that it was seen to do) · \
+            text(&fetch_parts(&bound, pace, SECOND * 16, RateUnit::Bytes)),
+            " 62% of the bound (10.0 s: this link at 20 MiB/s, its peak) · \
              if the others can send as fast"
         );
-        assert_eq!(share_of(&bound, SECOND * 9), 1.0);
+        assert!((share_of(&bound, SECOND * 9) - 1.0).abs() < 1e-9);
         assert_eq!(bound_of_fetch(0, pace), None);
     }
 }

@@ -339,13 +339,16 @@ impl Transfer {
         match notice {
             Notice::Complete => return Happened::Complete,
             Notice::DiskFault(fault) => return Happened::DiskFault(fault),
-            Notice::PeerConnected { addr, source, .. } => app.printer.event(&Event::Peer {
-                state: "connected",
-                addr: addr.to_string(),
-                client: None,
-                via: Some(source_name(source)),
-                reason: None,
-            }),
+            Notice::PeerConnected { addr, source, .. } => {
+                self.arrivals.connected(app.printer.elapsed());
+                app.printer.event(&Event::Peer {
+                    state: "connected",
+                    addr: addr.to_string(),
+                    client: None,
+                    via: Some(source_name(source)),
+                    reason: None,
+                });
+            }
             Notice::PeerLost {
                 addr,
                 client,

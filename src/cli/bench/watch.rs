@@ -76,6 +76,7 @@ impl Watch {
                 continue;
             }
             self.sampled = now;
+            self.check(now, app)?;
             for (host, server) in servers.iter().enumerate() {
                 let sent = server.sent();
                 let seen = Seen {
@@ -90,7 +91,6 @@ impl Watch {
                 let took = self.gathered.seconds(now);
                 outlook.show(round, &self.gathered, (&cost, took), app);
             }
-            self.check(now, app)?;
             if let Some(cost) = self.cost.filter(|_| self.is_settled(now)) {
                 return Ok((self.gathered, cost));
             }
