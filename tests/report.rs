@@ -22,7 +22,9 @@ fn as_xml(page: &str) -> String {
     for (at, part) in body.split("<meta ").enumerate() {
         match part.split_once('>') {
             Some((attributes, rest)) if at > 0 => {
-                out += &format!("<meta {attributes}/>{rest}");
+                for part in ["<meta ", attributes, "/>", rest] {
+                    out += part;
+                }
             }
             _ => out += part,
         }

@@ -120,6 +120,12 @@ impl Availability {
         })
     }
 
+    /// The rarest pickable piece that is neither in `have` nor in `given`.
+    pub(super) fn rarest_but(&self, have: &Bitfield, given: &[PieceIndex]) -> Option<PieceIndex> {
+        let mut pieces = self.buckets.iter().flatten().copied();
+        pieces.find(|piece| !have.has(*piece) && !given.contains(piece))
+    }
+
     /// Any pickable piece that a peer with these pieces has.
     pub(super) fn any(&self, have: &Bitfield, rng: &mut ChaCha8Rng) -> Option<PieceIndex> {
         let count = self.offered(have).count();

@@ -61,10 +61,11 @@ impl Torrent {
             .iter()
             .filter(|(_, peer)| !peer.am_choking)
             .count();
-        assert!(
-            unchoked <= self.config.unchoke_slots,
-            "unchoked within the slots"
-        );
+        let slots_max = match self.spread {
+            Some(_) => self.config.peers_max,
+            None => self.config.unchoke_slots,
+        };
+        assert!(unchoked <= slots_max, "unchoked within the slots");
         for (key, peer) in self.peers.iter() {
             let interesting = peer
                 .have

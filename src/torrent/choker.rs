@@ -4,14 +4,30 @@
 //! It is asked whenever a slot may be free, not only on a tick: nobody waits ten seconds for a
 //! slot that is there.
 
+use std::time::Duration;
+
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
 
 use super::config::TorrentConfig;
 use super::event::PeerKey;
 use crate::time::Time;
 
+/// A slot that nobody uses for this long goes to somebody else: a few round trips of a LAN. It doubles
+/// whenever that turns out to have been too short.
+const IDLE_FIRST: Duration = Duration::from_millis(25);
+/// The longest that it grows to.
+const IDLE_MAX: Duration = Duration::from_secs(2);
+/// Slots of somebody who has next to nothing: the fewer share its uplink, the sooner the first of
+/// them can pass on what it got.
+const NEWCOMER_SLOTS: usize = 3;
+
 /// What the choker knows of a connection.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent marks, not a state"
+)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     /// The connection.
@@ -26,6 +42,14 @@ pub(super) struct Candidate {
     pub(super) snubbing: bool,
     /// When it was last unchoked or choked.
     pub(super) changed: Time,
+    /// Payload bytes sent to it since it has its slot.
+    pub(super) sent: u64,
+    /// Since when nothing is queued for it, or on its way to it; `None` while there is.
+    pub(super) idle_since: Option<Time>,
+    /// It passes on nothing of what it gets first.
+    pub(super) is_miser: bool,
+    /// It had a slot a moment ago and asked for nothing.
+    pub(super) declined: bool,
 }
 
 /// Whether we still need pieces.
@@ -33,6 +57,9 @@ pub(super) struct Candidate {
 pub(super) enum Side {
     /// We miss pieces: those who give get.
     Leech,
+    /// We have next to nothing, and so have others: who gets it first does not matter, that all
+    /// have something to trade does.
+    Newcomer,
     /// We are complete: everyone has a turn.
     Seed,
 }
@@ -41,8 +68,11 @@ pub(super) enum Side {
 #[derive(Clone, Debug)]
 pub(super) struct Choker {
     slots: usize,
-    interval: std::time::Duration,
-    optimistic_interval: std::time::Duration,
+    /// What a newcomer's or a first copy's turn lasts for, in payload bytes.
+    turn_bytes: u64,
+    idle_max: Duration,
+    interval: Duration,
+    optimistic_interval: Duration,
     /// When rates are compared next.
     next_round: Time,
     optimistic: Option<PeerKey>,
@@ -52,8 +82,10 @@ pub(super) struct Choker {
 
 impl Choker {
     /// A choker that has unchoked nobody.
-    pub(super) fn new(config: &TorrentConfig, now: Time) -> Self {
+    pub(super) fn new(config: &TorrentConfig, turn_bytes: u64, now: Time) -> Self {
         Self {
+            turn_bytes,
+            idle_max: IDLE_FIRST,
             slots: config.unchoke_slots.max(1),
             interval: config.choke_interval,
             optimistic_interval: config.optimistic_interval,
@@ -82,18 +114,53 @@ impl Choker {
         if is_round {
             self.next_round = now + self.interval;
         }
-        if wanting.len() <= self.slots {
+        if wanting.len() <= self.slots && side != Side::Newcomer {
             return wanting.iter().map(|candidate| candidate.peer).collect();
         }
+        // Equals in no order of their own: else a whole swarm would favour the same few.
+        wanting.shuffle(rng);
         match side {
+            Side::Newcomer => self.take_short_turns(&mut wanting, now),
             Side::Leech => self.reciprocate(&mut wanting, is_round, now, rng),
             Side::Seed => self.take_turns(&mut wanting, is_round, now),
         }
     }
 
-    /// When rates are compared next.
-    pub(super) const fn next_round(&self) -> Time {
-        self.next_round
+    /// Who has the optimistic slot.
+    pub(super) const fn optimistic(&self) -> Option<PeerKey> {
+        self.optimistic
+    }
+
+    /// How many may be unchoked, the optimistic one included.
+    pub(super) const fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// How many may be unchoked from now on, the optimistic one included.
+    pub(super) fn set_slots(&mut self, slots: usize) {
+        self.slots = slots.max(1);
+    }
+
+    /// Somebody asked for something right after losing an idle slot: it was taken too soon.
+    pub(super) fn be_patient(&mut self) {
+        self.idle_max = (self.idle_max * 2).min(IDLE_MAX);
+    }
+
+    /// When a slot that is not used may go to somebody else; `None` if nobody waits or all are used.
+    pub(super) fn next_check(&self, candidates: &[Candidate], now: Time) -> Option<Time> {
+        let waits = |c: &Candidate| c.interested && !c.unchoked;
+        if !candidates.iter().any(waits) {
+            return None;
+        }
+        let idle = candidates.iter().filter(|c| c.unchoked);
+        let over = idle.filter_map(|c| Some(c.changed.max(c.idle_since?) + self.idle_max));
+        over.filter(|at| *at > now).min()
+    }
+
+    /// Whether a slot is given and not used.
+    fn is_unused(&self, candidate: &Candidate, now: Time) -> bool {
+        let idle = |since| now.since(candidate.changed.max(since)) >= self.idle_max;
+        candidate.unchoked && candidate.idle_since.is_some_and(idle)
     }
 
     fn reciprocate(
@@ -103,7 +170,6 @@ impl Choker {
         now: Time,
         rng: &mut ChaCha8Rng,
     ) -> Vec<PeerKey> {
-        let keeps = |candidate: &Candidate| !is_round && candidate.unchoked;
         let gives = |candidate: &Candidate| {
             if candidate.snubbing {
                 0
@@ -111,8 +177,22 @@ impl Choker {
                 candidate.gives
             }
         };
+        // A slot that nobody else wanted is only lent to those who give nothing.
+        let keeps =
+            |c: &Candidate| !is_round && c.unchoked && gives(c) > 0 && !self.is_unused(c, now);
         // Best first: who keeps the slot, who gives most, who waited longest.
-        wanting.sort_by_key(|c| (!keeps(c), std::cmp::Reverse(gives(c)), c.changed, c.peer));
+        let is_last = |c: &Candidate| c.declined || self.is_unused(c, now);
+        wanting.sort_by_key(|c| {
+            let is_waiting = is_round || !c.unchoked;
+            let gives = std::cmp::Reverse(gives(c));
+            (
+                !keeps(c),
+                !is_round && is_last(c),
+                gives,
+                is_waiting,
+                c.changed,
+            )
+        });
         let regular = self.slots - 1;
         // Whose turn is over competes with what it gave meanwhile, but has no second turn in a row.
         let expired = now >= self.optimistic_until;
@@ -149,12 +229,28 @@ impl Choker {
         chosen
     }
 
+    /// A piece each, to whoever waited longest.
+    fn take_short_turns(&mut self, wanting: &mut [Candidate], now: Time) -> Vec<PeerKey> {
+        let keeps =
+            |c: &Candidate| c.unchoked && !self.is_unused(c, now) && c.sent < self.turn_bytes;
+        wanting.sort_by_key(|c| (!keeps(c), c.declined, c.changed));
+        wanting
+            .iter()
+            .take(self.slots.min(NEWCOMER_SLOTS))
+            .map(|candidate| candidate.peer)
+            .collect()
+    }
+
     fn take_turns(&mut self, wanting: &mut [Candidate], is_round: bool, now: Time) -> Vec<PeerKey> {
         // A turn is one optimistic interval; those who had theirs go behind those who waited.
         let turn_over = |c: &Candidate| {
             is_round && now.since(c.changed) + self.interval / 2 >= self.optimistic_interval
         };
-        wanting.sort_by_key(|c| (!c.unchoked || turn_over(c), c.unchoked, c.changed, c.peer));
+        // Those who pass on nothing have what is left.
+        wanting.sort_by_key(|c| {
+            let waits = !c.unchoked || turn_over(c);
+            (c.is_miser, waits, c.unchoked, c.changed)
+        });
         wanting
             .iter()
             .take(self.slots)
@@ -188,6 +284,10 @@ mod tests {
             gives,
             snubbing: false,
             changed: Time::ZERO,
+            sent: 0,
+            idle_since: None,
+            is_miser: false,
+            declined: false,
         }
     }
 
@@ -213,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_free_slot_is_filled_at_once() {
-        let mut choker = Choker::new(&config(), Time::ZERO);
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
         let mut peers = [candidate(1, 0), candidate(2, 0)];
         assert_eq!(
             decide(&mut choker, &mut peers, Side::Leech, Time::ZERO),
@@ -223,7 +323,7 @@ mod tests {
 
     #[test]
     fn who_gives_most_is_unchoked_at_the_next_round() {
-        let mut choker = Choker::new(&config(), Time::ZERO);
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
         let mut peers: Vec<Candidate> = (1..=6).map(|key| candidate(key, key * 100)).collect();
         let chosen = decide(&mut choker, &mut peers, Side::Leech, secs(10));
         assert_eq!(chosen.len(), 3);
@@ -231,12 +331,12 @@ mod tests {
     }
 
     #[test]
-    fn nobody_loses_a_slot_between_rounds() {
-        let mut choker = Choker::new(&config(), Time::ZERO);
+    fn nobody_who_gives_loses_a_slot_between_rounds() {
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
         let mut peers: Vec<Candidate> = (1..=6).map(|key| candidate(key, 0)).collect();
         let before = decide(&mut choker, &mut peers, Side::Leech, secs(1));
         for peer in &mut peers {
-            peer.gives = if peer.unchoked { 0 } else { 1_000 };
+            peer.gives = if peer.unchoked { 1 } else { 1_000 };
         }
         assert_eq!(
             decide(&mut choker, &mut peers, Side::Leech, secs(5)),
@@ -249,8 +349,65 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_lent_to_who_gives_nothing_goes_at_once_to_who_gives() {
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
+        let mut peers: Vec<Candidate> = (1..=6).map(|key| candidate(key, 0)).collect();
+        decide(&mut choker, &mut peers, Side::Leech, secs(1));
+        for peer in &mut peers {
+            peer.gives = if peer.unchoked { 0 } else { 1_000 };
+        }
+        let chosen = decide(&mut choker, &mut peers, Side::Leech, secs(2));
+        let givers = peers.iter().filter(|peer| peer.gives > 0);
+        let served = givers.filter(|peer| chosen.contains(&peer.peer.0)).count();
+        assert_eq!(served, 2, "{chosen:?}");
+    }
+
+    #[test]
+    fn a_slot_that_is_not_used_goes_to_another() {
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
+        let mut peers: Vec<Candidate> = (1..=6).map(|key| candidate(key, 500)).collect();
+        let before = decide(&mut choker, &mut peers, Side::Leech, secs(1));
+        let idle = before
+            .iter()
+            .find(|key| choker.optimistic() != Some(PeerKey(**key)));
+        let idle = *idle.expect("two slots are regular");
+        let place = peers.iter().position(|peer| peer.peer.0 == idle);
+        peers[place.expect("it is one of them")].idle_since = Some(secs(1));
+        let check = choker.next_check(&peers, secs(1)).expect("somebody waits");
+        assert_eq!(check, secs(1) + IDLE_FIRST);
+        let after = decide(&mut choker, &mut peers, Side::Leech, check);
+        assert!(!after.contains(&idle), "{before:?} {after:?}");
+    }
+
+    #[test]
+    fn a_newcomer_gives_everyone_a_piece_in_turn() {
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
+        let mut peers: Vec<Candidate> = (1..=9).map(|key| candidate(key, 0)).collect();
+        let mut served = Vec::new();
+        for round in 1..=3 {
+            served.extend(decide(&mut choker, &mut peers, Side::Newcomer, secs(round)));
+            for peer in &mut peers {
+                peer.sent = if peer.unchoked { 1 << 20 } else { 0 };
+            }
+        }
+        served.sort_unstable();
+        assert_eq!(served, (1..=9).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn a_seed_serves_those_last_who_pass_nothing_on() {
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
+        let mut peers: Vec<Candidate> = (1..=5).map(|key| candidate(key, 0)).collect();
+        peers[0].is_miser = true;
+        peers[1].is_miser = true;
+        peers[0].unchoked = true;
+        let chosen = decide(&mut choker, &mut peers, Side::Seed, secs(1));
+        assert_eq!(chosen, [3, 4, 5]);
+    }
+
+    #[test]
     fn a_free_rider_gets_only_the_optimistic_slot() {
-        let mut choker = Choker::new(&config(), Time::ZERO);
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
         let mut peers: Vec<Candidate> = (1..=6).map(|key| candidate(key, 1_000)).collect();
         peers[5].gives = 0;
         let turns = (1..=100)
@@ -263,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_snubbing_peer_loses_its_slot() {
-        let mut choker = Choker::new(&config(), Time::ZERO);
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
         let mut peers: Vec<Candidate> = (1..=4).map(|key| candidate(key, key * 100)).collect();
         peers[3].snubbing = true;
         peers[3].unchoked = true;
@@ -277,7 +434,7 @@ mod tests {
 
     #[test]
     fn a_seed_gives_everyone_a_turn() {
-        let mut choker = Choker::new(&config(), Time::ZERO);
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
         let mut peers: Vec<Candidate> = (1..=9).map(|key| candidate(key, 0)).collect();
         let mut turns = BTreeMap::new();
         for round in 0..90 {
@@ -293,7 +450,7 @@ mod tests {
 
     #[test]
     fn who_wants_nothing_is_not_unchoked() {
-        let mut choker = Choker::new(&config(), Time::ZERO);
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
         let mut peers = [candidate(1, 900), candidate(2, 0)];
         peers[0].interested = false;
         assert_eq!(

@@ -66,7 +66,7 @@ impl TorrentConfig {
             upload_limit: None,
             download_limit: None,
             upload_queue_max: 2_000,
-            serve_bytes_min: 64 << 10,
+            serve_bytes_min: 256 << 10,
             serve_bytes_max: 1 << 20,
             unchoke_slots: 8,
             choke_interval: Duration::from_secs(10),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::choker::{Candidate, Side};
 use super::event::{Action, CloseReason, Direction, Notice, PeerKey, PeerSource};
 use super::peer::{Opening, Peer};
+use super::steering::Spread;
 use super::{Phase, Torrent};
 use crate::bitfield::Bitfield;
 use crate::ids::PeerId;
@@ -19,6 +20,12 @@ use crate::wire::{Handshake, Message};
 /// How long after our choke a peer's requests may still be those from before it. Chosen: several
 /// round trips of any link.
 const CROSSING: Duration = Duration::from_secs(5);
+
+/// A peer that asked for nothing while it had a slot comes behind others for this long.
+const DECLINED_FOR: Duration = Duration::from_secs(1);
+
+/// Who has less than this part of the pieces is a newcomer.
+const NEWCOMER_SHARE: u32 = 20;
 
 /// What we call ourselves to peers (BEP 10 `v`).
 const CLIENT: &str = concat!("swarm/", env!("CARGO_PKG_VERSION"));
@@ -77,9 +84,11 @@ impl Torrent {
     /// The driver says that a connection is gone.
     pub(super) fn closed(&mut self, key: PeerKey, reason: CloseReason, now: Time) {
         self.release_all(key);
+        self.take_suggestions_back(key);
         let Some(peer) = self.peers.remove(key) else {
             return;
         };
+        self.unspread(&peer);
         if peer.is_seed() {
             self.availability.remove_seed();
         } else {
@@ -178,7 +187,7 @@ impl Torrent {
 
     /// Gives the upload slots to those who should have them now.
     pub(super) fn rechoke(&mut self, now: Time) {
-        let candidates: Vec<Candidate> = self
+        let mut candidates: Vec<Candidate> = self
             .peers
             .iter()
             .filter(|(_, peer)| peer.peer_interested)
@@ -189,14 +198,24 @@ impl Torrent {
                 gives: peer.down.per_second(now),
                 snubbing: peer.snubbing,
                 changed: peer.choke_changed,
+                sent: peer.sent - peer.sent_before,
+                idle_since: peer.idle_since,
+                is_miser: peer.is_miser(),
+                declined: peer.declined.is_some_and(|at| now.since(at) < DECLINED_FOR),
             })
             .collect();
-        let side = if self.is_complete() {
-            Side::Seed
-        } else {
-            Side::Leech
-        };
+        let side = self.side();
+        let slots = self.slots(now);
+        self.choker.set_slots(slots);
         let chosen = self.choker.decide(&candidates, side, now, &mut self.rng);
+        for candidate in &mut candidates {
+            let unchoked = chosen.contains(&candidate.peer);
+            if candidate.unchoked != unchoked {
+                candidate.changed = now;
+                candidate.unchoked = unchoked;
+            }
+        }
+        self.slot_check = self.choker.next_check(&candidates, now);
         let mut changed = self.peers.unchoked();
         changed.extend(&chosen);
         changed.sort_unstable();
@@ -210,10 +229,38 @@ impl Torrent {
         }
     }
 
+    /// What we are to others.
+    pub(super) fn side(&self) -> Side {
+        if self.is_complete() {
+            Side::Seed
+        } else if self.have.count() < self.have.len() / NEWCOMER_SHARE {
+            Side::Newcomer
+        } else {
+            Side::Leech
+        }
+    }
+
+    /// Peers to unchoke. While the first copy is not out it is as many as get a piece each within a
+    /// second: the more of them have something that nobody else has, the more can trade. A
+    /// twentieth of all pieces is the most to be under way at a time.
+    fn slots(&self, now: Time) -> usize {
+        let least = self.config.unchoke_slots.max(1);
+        if self.spread.as_ref().is_none_or(Spread::is_first_copy_out) {
+            return least;
+        }
+        let layout = &self.content.layout;
+        let in_time = self.totals.up.per_second(now) / u64::from(layout.nominal_piece_len());
+        let most = u64::from(layout.piece_count() / 20);
+        let slots = usize::try_from(in_time.min(most)).unwrap_or(usize::MAX);
+        slots.clamp(least, self.config.peers_max)
+    }
+
     fn unchoke(&mut self, key: PeerKey, now: Time) {
         if let Some(peer) = self.peers.unchoke(key) {
             peer.choke_changed = now;
             peer.choked_requests = 0;
+            peer.sent_before = peer.sent;
+            self.suggest(key, now);
             self.send(key, Message::Unchoke, now);
         }
     }
@@ -222,9 +269,17 @@ impl Torrent {
         let Some(peer) = self.peers.choke(key) else {
             return;
         };
+        let is_idle = peer
+            .idle_since
+            .is_some_and(|since| since <= peer.choke_changed);
+        peer.declined = is_idle.then_some(now);
         peer.choke_changed = now;
         peer.crossing_until = now + CROSSING;
         let dropped = std::mem::take(&mut peer.wants);
+        if peer.serving == 0 {
+            peer.idle_since.get_or_insert(now);
+        }
+        self.take_suggestions_back(key);
         self.send(key, Message::Choke, now);
         for block in dropped {
             self.reject(key, block, now);

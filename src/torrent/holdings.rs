@@ -36,7 +36,15 @@ impl Torrent {
         if peer.have.insert(piece) == Change::None {
             return Ok(());
         }
+        self.note_spread(key, piece);
+        let Some(peer) = self.peers.find_mut(key) else {
+            return Ok(());
+        };
         if peer.is_seed() {
+            self.unspread_whole(key);
+            let Some(peer) = self.peers.find_mut(key) else {
+                return Ok(());
+            };
             // From the last piece on it counts with those that have everything.
             for index in (0..peer.have.len()).filter(|&other| other != index) {
                 let other = self.content.layout.piece(index).expect("in range");
@@ -144,6 +152,17 @@ impl Torrent {
             for index in peer.have.iter_ones() {
                 let piece = layout.piece(index).expect("the length was checked");
                 self.availability.add(piece, &mut self.rng);
+            }
+            if self.spread.is_some() {
+                let theirs: Vec<u32> = peer.have.iter_ones().collect();
+                for index in theirs {
+                    let piece = self
+                        .content
+                        .layout
+                        .piece(index)
+                        .expect("the length was checked");
+                    self.note_spread(key, piece);
+                }
             }
         }
         self.note_complete(key);

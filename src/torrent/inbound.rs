@@ -61,6 +61,7 @@ impl Torrent {
                 return;
             }
         }
+        self.suggest(key, now);
         if let Some(peer) = self.peers.find_mut(key) {
             if blocks > 0 {
                 peer.adapt_window(blocks, &self.config, now);
@@ -108,11 +109,14 @@ impl Torrent {
                 self.fast_only(key)?;
                 self.peer_rejects(key, request, now);
             }
+            Message::Suggest(index) => {
+                self.fast_only(key)?;
+                self.peer_suggests(key, index, now);
+            }
             Message::AllowedFast(index) => self.peer_allows(key, index)?,
             Message::Extended { id: 0, payload } => self.peer_introduces(key, &payload, now),
             Message::KeepAlive
             | Message::Port(_)
-            | Message::Suggest(_)
             | Message::Unknown(_)
             | Message::Extended { .. } => {}
             Message::Piece(_) => return Err(Violation("a piece header without its payload")),
@@ -166,9 +170,14 @@ impl Torrent {
             peer.peer_interested = interested;
             // A slot to fill, or one to free; nobody else's changes before the next round.
             let is_served = !peer.am_choking;
-            let slots = self.config.unchoke_slots.max(1);
-            let has_room = self.peers.unchoked_count() < slots;
-            self.due.choking |= if interested { has_room } else { is_served };
+            // Who gave us something may have the slot of one who gave nothing.
+            let has_claim = peer.received > 0 && !self.is_complete();
+            let has_room = self.peers.unchoked_count() < self.choker.slots();
+            self.due.choking |= if interested {
+                has_room || has_claim
+            } else {
+                is_served
+            };
         }
     }
 
@@ -206,6 +215,10 @@ impl Torrent {
             return Ok(());
         };
         if peer.am_choking {
+            if peer.declined == Some(peer.choke_changed) && now < peer.crossing_until {
+                peer.declined = None;
+                self.choker.be_patient();
+            }
             // Those that crossed our choke on the way are no offence.
             peer.choked_requests += u32::from(now >= peer.crossing_until);
             if peer.choked_requests > CHOKED_REQUESTS_MAX {
@@ -219,7 +232,9 @@ impl Torrent {
             return Ok(());
         }
         peer.wants.push_back(block);
+        peer.idle_since = None;
         self.due.uploads = true;
+        self.note_asked(key, block.piece());
         Ok(())
     }
 
@@ -232,6 +247,9 @@ impl Torrent {
             .iter()
             .position(|&block| request_of(block) == request);
         if let Some(block) = place.and_then(|place| peer.wants.remove(place)) {
+            if peer.serving == 0 && peer.wants.is_empty() {
+                peer.idle_since = Some(now);
+            }
             // BEP 6: a cancelled request is still answered, by a reject.
             self.reject(key, block, now);
         }

@@ -24,6 +24,7 @@ pub mod progress;
 pub(crate) mod rate;
 mod report;
 mod requests;
+mod steering;
 #[cfg(test)]
 mod tests;
 mod ticks;
@@ -52,6 +53,8 @@ use partial::PartialPieces;
 use peer::PeerTable;
 pub use progress::Progress;
 use rate::{Rate, TokenBucket};
+use steering::Spread;
+use uploads::Turn;
 
 /// One swarm.
 #[derive(Debug)]
@@ -67,6 +70,10 @@ pub struct Torrent {
     availability: Availability,
     partial: PartialPieces,
     choker: Choker,
+    /// When an unused slot may go to somebody else.
+    slot_check: Option<Time>,
+    /// How far each piece is spread, if we had all of them from the start.
+    spread: Option<Spread>,
     dialer: Dialer,
     announcer: Announcer,
     upload: TokenBucket,
@@ -85,7 +92,7 @@ pub struct Torrent {
     /// The disk refused at this moment.
     disk_fault: Option<(Time, DiskFault)>,
     /// Whose turn it was last to be served.
-    last_served: PeerKey,
+    turn: Turn,
     phase: Phase,
     /// Observers were told that every wanted piece is stored, or it was so from the start.
     is_told_complete: bool,
@@ -116,6 +123,8 @@ struct Due {
     requests: bool,
     /// Somebody may be served.
     uploads: bool,
+    /// Everybody may be suggested something.
+    suggestions: bool,
     /// Somebody may be dialled.
     dials: bool,
     /// Somebody may be announced to.
@@ -183,7 +192,9 @@ impl Torrent {
             missing: pickable.count(),
             availability: Availability::new(layout, &pickable, &mut rng),
             partial: PartialPieces::new(layout, content.padding.clone()),
-            choker: Choker::new(&config, now),
+            choker: Choker::new(&config, u64::from(layout.nominal_piece_len()), now),
+            slot_check: None,
+            spread: have.is_full().then(|| Spread::new(layout, &mut rng)),
             dialer: Dialer::new(&config),
             announcer: Announcer::new(&content.trackers, now, &mut rng),
             upload: TokenBucket::new(config.upload_limit, now),
@@ -195,7 +206,10 @@ impl Torrent {
             lost: BTreeMap::new(),
             seen_complete: BTreeSet::new(),
             disk_fault: None,
-            last_served: PeerKey(0),
+            turn: Turn {
+                peer: PeerKey(0),
+                piece: None,
+            },
             phase: Phase::Running,
             is_told_complete: pickable.is_empty(),
             due: Due::default(),

@@ -27,8 +27,12 @@ const WINDOW_TIME_MAX: Duration = Duration::from_secs(2);
 /// Blocks asked for beyond that, so that a rate measured low can rise.
 const WINDOW_SPARE: u64 = 4;
 
+/// Pieces that a peer may hold that nobody has of it, while others wait for them. Chosen: what is on
+/// its way at an honest peer.
+const KEPT_MAX: u32 = 3;
+
 /// How long after its first block a peer's window grows with every block, as TCP's does.
-const SLOW_START: Duration = Duration::from_secs(1);
+const SLOW_START: Duration = Duration::from_millis(1_000);
 
 /// A peer's pieces before it said anything: none, and it may still say so (BEP 3, BEP 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +95,10 @@ pub(super) struct Peer {
     pub(super) reserved: Reserved,
     /// Its client's name from the extension handshake, unescaped.
     pub(super) client: String,
+    /// Since when nothing is queued for it or on its way to it; `None` while there is.
+    pub(super) idle_since: Option<Time>,
+    /// When it lost a slot for which it had no use.
+    pub(super) declined: Option<Time>,
     /// When we last choked or unchoked it.
     pub(super) choke_changed: Time,
     /// Since when it owes us something without sending any.
@@ -101,6 +109,24 @@ pub(super) struct Peer {
     pub(super) latency: Option<Duration>,
     /// What it asked for, oldest first.
     pub(super) wants: VecDeque<Block>,
+    /// Pieces that we suggested to it and that it has not asked for.
+    pub(super) suggested: VecDeque<PieceIndex>,
+    /// Pieces that it had of us before anybody else had them.
+    pub(super) firsts: u32,
+    /// How many of them others have by now.
+    pub(super) passed_on: u32,
+    /// How many pieces are suggested to it in advance.
+    pub(super) ahead: usize,
+    /// Pieces that we suggested to it or that it asked for, and that it has not announced.
+    pub(super) given: Vec<PieceIndex>,
+    /// When it last suggested a piece to us.
+    pub(super) steered: Option<Time>,
+    /// The piece that it asked for last.
+    pub(super) asks_for: Option<PieceIndex>,
+    /// Pieces that it picked in a row against our suggestions.
+    pub(super) strays: u32,
+    /// Pieces that it suggested to us.
+    pub(super) suggests: VecDeque<PieceIndex>,
     /// Payload bytes handed to its socket and not written yet.
     pub(super) serving: u32,
     /// Requests made while we choke it, since the last unchoke.
@@ -119,6 +145,8 @@ pub(super) struct Peer {
     pub(super) unasked_bytes: u32,
     /// Payload sent in bytes.
     pub(super) sent: u64,
+    /// The same when we last unchoked it.
+    pub(super) sent_before: u64,
     /// Rate in.
     pub(super) down: Rate,
     /// Rate out.
@@ -149,6 +177,8 @@ impl Peer {
             peer_choking: true,
             peer_interested: false,
             choke_changed: now,
+            idle_since: Some(now),
+            declined: None,
             have: Bitfield::empty(piece_count),
             opening: Opening::Expected,
             upload_only: false,
@@ -162,6 +192,15 @@ impl Peer {
             latency: None,
             snubbing: false,
             wants: VecDeque::new(),
+            suggested: VecDeque::new(),
+            asks_for: None,
+            ahead: 2,
+            firsts: 0,
+            passed_on: 0,
+            given: Vec::new(),
+            steered: None,
+            strays: 0,
+            suggests: VecDeque::new(),
             serving: 0,
             choked_requests: 0,
             crossing_until: Time::ZERO,
@@ -172,6 +211,7 @@ impl Peer {
             received: 0,
             unasked_bytes: 0,
             sent: 0,
+            sent_before: 0,
             down: Rate::default(),
             up: Rate::default(),
             first_block: None,
@@ -197,6 +237,12 @@ impl Peer {
         } else {
             Message::NotInterested
         })
+    }
+
+    /// Whether it keeps what it was given first to itself.
+    pub(super) const fn is_miser(&self) -> bool {
+        let kept = self.firsts.saturating_sub(self.passed_on);
+        kept >= KEPT_MAX && self.passed_on < kept
     }
 
     /// How many more blocks may be asked for.

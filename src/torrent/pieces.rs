@@ -53,6 +53,8 @@ impl Torrent {
 
     /// Pieces can no longer be read: they are ours no more.
     pub(super) fn pieces_lost(&mut self, pieces: &[PieceIndex], now: Time) {
+        // Who misses pieces steers nobody.
+        self.spread = None;
         for &piece in pieces {
             if self.have.remove(piece) == Change::None {
                 continue;

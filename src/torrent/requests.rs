@@ -15,15 +15,17 @@ const RANDOM_PIECES: u32 = 1;
 /// way while the next is asked for.
 const IDLE_DEPTH: usize = 2;
 /// Blocks at the head of a queue that may be on their way, so that a cancel comes too late.
-const SENT_DEPTH: usize = 6;
+const SENT_DEPTH: usize = 16;
 /// Blocks moved to an idle peer at a time, at most.
 const MOVE_MAX: usize = 16;
 /// Blocks asked for twice at a time in the endgame, at most.
 const TWICE_MAX: usize = 2;
+/// A peer that sent no block for this long has others to serve first: nothing is on its way.
+const SILENT: Duration = Duration::from_millis(50);
 /// A block is late if its holder needs this many times as long as the peer that could be asked.
 const LATE_FACTOR: u32 = 2;
 /// ... and at least this much longer: below it a duplicate costs more than it saves.
-const LATE_MARGIN: Duration = Duration::from_millis(100);
+const LATE_MARGIN: Duration = Duration::from_millis(50);
 /// What an unproven peer is taken to need for a block.
 const UNPROVEN: Duration = Duration::from_secs(1);
 
@@ -58,8 +60,9 @@ impl Torrent {
             return;
         }
         let mut blocks = Vec::new();
-        self.pick(key, self.capped(room), &mut blocks);
-        if blocks.is_empty() {
+        let steered = Self::is_steered(peer, now);
+        self.pick(key, self.capped(room), steered, &mut blocks);
+        if blocks.is_empty() && !steered {
             self.pick_late(key, now, &mut blocks);
         }
         self.ask(key, blocks, now);
@@ -135,7 +138,7 @@ impl Torrent {
     /// Picks up to `want` blocks: of pieces that were opened for this peer; of open pieces that are
     /// as rare as any other; of new pieces, rarest first; then of any open piece. So a seed goes on
     /// giving out what nobody else has, and others finish what several have.
-    fn pick(&mut self, key: PeerKey, want: usize, blocks: &mut Vec<Block>) {
+    fn pick(&mut self, key: PeerKey, want: usize, steered: bool, blocks: &mut Vec<Block>) {
         let Some(peer) = self.peers.find(key) else {
             return;
         };
@@ -149,7 +152,7 @@ impl Torrent {
             |piece, opener| opener == key && may_ask(piece),
             blocks,
         );
-        if blocks.len() < want {
+        if blocks.len() < want && !steered {
             let rarest = availability
                 .rarest(&peer.have)
                 .map(|piece| availability.of(piece));
@@ -162,7 +165,7 @@ impl Torrent {
             );
         }
         while blocks.len() < want && self.partial.count() < self.config.open_pieces_max {
-            let Some(piece) = self.pick_piece(key) else {
+            let Some(piece) = self.pick_piece(key, steered) else {
                 break;
             };
             self.availability.leave(piece);
@@ -174,7 +177,7 @@ impl Torrent {
             self.partial
                 .ask(key, want, |candidate, _| candidate == piece, blocks);
         }
-        let Some(peer) = self.peers.find(key) else {
+        let Some(peer) = self.peers.find(key).filter(|_| !steered) else {
             return;
         };
         let may_ask = |piece: PieceIndex| {
@@ -185,7 +188,7 @@ impl Torrent {
     }
 
     /// The next piece to open for this peer.
-    fn pick_piece(&mut self, key: PeerKey) -> Option<PieceIndex> {
+    fn pick_piece(&mut self, key: PeerKey, steered: bool) -> Option<PieceIndex> {
         let peer = self.peers.find(key)?;
         if peer.peer_choking {
             let mut allowed = peer.allowed_fast.iter();
@@ -194,6 +197,9 @@ impl Torrent {
                 let may = peer.have.has(piece) && self.availability.pickable().has(piece);
                 may.then_some(piece)
             });
+        }
+        if steered {
+            return self.heed(key);
         }
         if self.have.count() < RANDOM_PIECES {
             return self.availability.any(&peer.have, &mut self.rng);
@@ -213,22 +219,31 @@ impl Torrent {
             return;
         }
         let is_endgame = self.availability.pickable().is_empty();
-        let ours = peer.time_for(peer.asked.len() + 1, now).unwrap_or(UNPROVEN);
+        let pace = peer.time_for(1, now);
         let slowest = self
             .peers
             .iter()
-            .filter(|(other, holder)| *other != key && !holder.asked.is_empty())
+            .filter(|(other, holder)| *other != key && holder.asked.len() > peer.asked.len())
             .map(|(other, holder)| (expected(holder, now), other))
-            .filter(|(theirs, _)| *theirs > ours * LATE_FACTOR + LATE_MARGIN)
             .max();
-        let Some((_, holder_key)) = slowest else {
+        let Some((theirs, holder_key)) = slowest else {
             return;
         };
         let Some(holder) = self.peers.find(holder_key) else {
             return;
         };
-        let room = peer.room().min(MOVE_MAX);
-        let unsent = holder.asked.iter().skip(SENT_DEPTH).rev();
+        // Of an unproven peer we know nothing: it is taken to be as fast as the other.
+        let count = |asked: usize| u32::try_from(asked).unwrap_or(u32::MAX);
+        let pace = pace.unwrap_or(theirs / count(holder.asked.len().max(1)));
+        let ours = pace * (count(peer.asked.len()) + 1);
+        if theirs <= ours * LATE_FACTOR + LATE_MARGIN {
+            return;
+        }
+        let fair = (holder.asked.len() - peer.asked.len()) / 2;
+        let room = peer.room().min(MOVE_MAX).min(fair);
+        let is_silent = now.since(holder.owes_since) >= SILENT;
+        let sent = if is_silent { 0 } else { SENT_DEPTH };
+        let unsent = holder.asked.iter().skip(sent).rev();
         let movable = unsent.filter(|block| peer.have.has(block.piece()));
         blocks.extend(movable.copied().take(room));
         blocks.retain(|&block| self.partial.ask_again(block, key));

@@ -3,6 +3,7 @@
 mod faults;
 mod fuzz;
 mod harness;
+mod steering;
 
 use std::time::Duration;
 
@@ -123,16 +124,10 @@ fn an_interested_peer_is_unchoked_at_once_and_served() {
     let (peer, _) = bench.connect(1);
     bench.says(peer, Message::HaveNone);
     let actions = bench.says(peer, Message::Interested);
-    assert_eq!(sent(&actions), [&Message::Unchoke]);
+    assert_eq!(sent(&actions).last(), Some(&&Message::Unchoke));
     let actions = bench.says(peer, bench.request(1, 0));
-    let block = bench.block(1, 0);
-    assert_eq!(
-        actions,
-        [Action::Serve {
-            peer,
-            blocks: vec![block]
-        }]
-    );
+    let blocks = vec![bench.block(1, 0)];
+    assert!(actions.contains(&Action::Serve { peer, blocks }));
 }
 
 #[test]

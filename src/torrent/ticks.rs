@@ -30,6 +30,11 @@ impl Torrent {
         if self.upload_waits && self.phase == Phase::Running {
             deadline = deadline.min(self.upload.open_at());
         }
+        if let Some(at) = self.slot_check
+            && self.phase == Phase::Running
+        {
+            deadline = deadline.min(at);
+        }
         if self.download_waits && self.phase == Phase::Running {
             deadline = deadline.min(self.download.open_at());
         }
@@ -45,12 +50,18 @@ impl Torrent {
             if std::mem::take(&mut self.due.dials) {
                 self.dial(now);
             }
+            self.due.choking |= self.slot_check.is_some_and(|at| at <= now);
             if std::mem::take(&mut self.due.choking) {
                 self.rechoke(now);
             }
             if self.download_waits && self.download.is_open(now) {
                 self.download_waits = false;
                 self.due.requests = true;
+            }
+            if std::mem::take(&mut self.due.suggestions) {
+                for key in self.peers.keys() {
+                    self.suggest(key, now);
+                }
             }
             if std::mem::take(&mut self.due.requests) {
                 self.fill_all(now);
@@ -104,7 +115,7 @@ impl Torrent {
 
     fn tick(&mut self, now: Time) {
         self.next_tick = now
-            + if self.is_complete() {
+            + if self.is_complete() && self.spread.is_none() {
                 TICK_SEED
             } else {
                 TICK_LEECH
@@ -120,11 +131,12 @@ impl Torrent {
             self.time_out(key, now);
             self.ask_again_what_was_refused(key, now);
         }
+        self.suggest_again(now);
         self.banned.retain(|_, until| *until > now);
         self.forget_stranded();
         self.due.dials = true;
         self.due.announces = true;
-        self.due.choking |= now >= self.choker.next_round();
+        self.due.choking = true;
         self.due.requests = true;
         self.due.uploads = true;
     }

@@ -1,52 +1,145 @@
 //! Who is served when: turn by turn among the unchoked, block by block, within the upload limit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Torrent;
+use super::choker::Side;
 use super::event::{Action, PeerKey, ServeOutcome};
 use super::peer::Peer;
-use crate::layout::Block;
+use crate::layout::{Block, PieceIndex};
 use crate::time::Time;
 use crate::wire::{BlockRequest, Message};
 
+/// Payload bytes that all sockets together may hold whatever the rate. Chosen: a few blocks for each
+/// of a handful of peers.
+const SERVING_MIN: u64 = 128 << 10;
+
+/// Whose turn it was last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    /// The connection.
+    pub(super) peer: PeerKey,
+    /// The piece of which more may be wanted.
+    pub(super) piece: Option<PieceIndex>,
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TurnEnd {
+    /// With the piece; there is another one.
+    More,
+    /// Nothing is left, or nothing more may be sent.
+    Enough,
+}
+
 impl Torrent {
-    /// Hands blocks to sockets until the limit is reached, nobody wants more, or every socket has
-    /// enough.
+    /// Hands blocks to sockets until the limit is reached, nobody wants more, or the sockets have
+    /// enough. A piece that was begun is finished before the next peer has its turn: what is whole
+    /// can be passed on, and halves everywhere cannot.
     pub(super) fn serve(&mut self, now: Time) {
-        let mut turns: Vec<PeerKey> = self
+        let mut waiting: VecDeque<PeerKey> = self
             .peers
             .iter_unchoked()
             .filter(|(_, peer)| self.can_be_served(peer, now))
             .map(|(key, _)| key)
             .collect();
-        // The first after the one who was served last has the first turn.
-        let first = turns.partition_point(|&key| key <= self.last_served);
-        turns.rotate_left(first);
+        let after = match self.turn {
+            // Whose piece is not finished goes on.
+            Turn {
+                peer,
+                piece: Some(piece),
+            } if self.wants_first(peer, piece) => waiting.iter().position(|&key| key >= peer),
+            Turn { peer, .. } => waiting.iter().position(|&key| key > peer),
+        };
+        waiting.rotate_left(after.unwrap_or(0));
+        let (mut waiting, later): (VecDeque<_>, VecDeque<_>) = waiting
+            .into_iter()
+            .partition(|&key| self.has_earned_a_turn(key, now));
+        waiting.extend(later.iter());
+        let mut room = self.serving_room(now);
         let mut batches: BTreeMap<PeerKey, Vec<Block>> = BTreeMap::new();
-        while !turns.is_empty() && self.upload.is_open(now) {
-            turns.retain(|&key| {
-                if !self.upload.is_open(now) {
-                    return true;
-                }
-                let Some(peer) = self.peers.find_mut(key) else {
-                    return false;
+        while let Some(key) = waiting.pop_front()
+            && self.upload.is_open(now)
+            && room > 0
+        {
+            let batch = batches.entry(key).or_default();
+            let taken = self.take_turn(key, &mut room, batch, now);
+            if taken == TurnEnd::More {
+                let first_later = waiting.iter().position(|key| later.contains(key));
+                let place = match first_later {
+                    Some(place) if !later.contains(&key) => place,
+                    _ => waiting.len(),
                 };
-                let Some(block) = peer.wants.pop_front() else {
-                    return false;
-                };
-                peer.serving += block.len();
-                let credit = peer.serve_credit(&self.config, now);
-                let more = !peer.wants.is_empty() && peer.serving < credit;
-                self.upload.take(u64::from(block.len()), now);
-                batches.entry(key).or_default().push(block);
-                self.last_served = key;
-                more
-            });
+                waiting.insert(place, key);
+            }
         }
-        for (peer, blocks) in batches {
+        for (peer, blocks) in batches.into_iter().filter(|(_, blocks)| !blocks.is_empty()) {
             self.actions.push_back(Action::Serve { peer, blocks });
         }
         self.note_who_waits(now);
+    }
+
+    /// Whether this peer comes before those that give us nothing: it gives, or has the optimistic
+    /// slot, or there is nothing that it could give.
+    fn has_earned_a_turn(&self, key: PeerKey, now: Time) -> bool {
+        if self.side() != Side::Leech || self.choker.optimistic() == Some(key) {
+            return true;
+        }
+        let peer = self.peers.find(key);
+        peer.is_some_and(|peer| peer.down.per_second(now) > 0)
+    }
+
+    /// Takes what this peer wants of one piece.
+    fn take_turn(
+        &mut self,
+        key: PeerKey,
+        room: &mut u64,
+        batch: &mut Vec<Block>,
+        now: Time,
+    ) -> TurnEnd {
+        let Some(peer) = self.peers.find_mut(key) else {
+            return TurnEnd::Enough;
+        };
+        let credit = peer.serve_credit(&self.config, now);
+        let piece = peer.wants.front().map(|block| block.piece());
+        self.turn = Turn { peer: key, piece };
+        while let Some(&block) = peer.wants.front() {
+            if Some(block.piece()) != piece {
+                self.turn.piece = None;
+                return if peer.serving < credit {
+                    TurnEnd::More
+                } else {
+                    TurnEnd::Enough
+                };
+            }
+            if peer.serving >= credit || *room == 0 || !self.upload.is_open(now) {
+                return TurnEnd::Enough;
+            }
+            peer.wants.pop_front();
+            peer.serving += block.len();
+            *room = room.saturating_sub(u64::from(block.len()));
+            self.upload.take(u64::from(block.len()), now);
+            batch.push(block);
+        }
+        TurnEnd::Enough
+    }
+
+    /// Whether the next block that this peer wants is of this piece.
+    fn wants_first(&self, key: PeerKey, piece: PieceIndex) -> bool {
+        let first = self.peers.find(key).and_then(|peer| peer.wants.front());
+        first.is_some_and(|block| block.piece() == piece)
+    }
+
+    /// Payload bytes that sockets may still be given: in all they hold 25 ms worth, so that the order
+    /// decided here is the order on the wire.
+    fn serving_room(&self, now: Time) -> u64 {
+        let serving: u64 = self
+            .peers
+            .iter_unchoked()
+            .map(|(_, peer)| u64::from(peer.serving))
+            .sum();
+        let most = (self.totals.up.per_second(now) / 40).max(SERVING_MIN);
+        most.saturating_sub(serving)
     }
 
     /// Blocks went out, or could not be read.
@@ -62,6 +155,9 @@ impl Torrent {
         };
         let bytes: u32 = blocks.iter().map(|block| block.len()).sum();
         peer.serving = peer.serving.saturating_sub(bytes);
+        if peer.serving == 0 && peer.wants.is_empty() {
+            peer.idle_since = Some(now);
+        }
         self.due.uploads = true;
         if *outcome == ServeOutcome::Unreadable {
             for &block in blocks {
@@ -69,7 +165,12 @@ impl Torrent {
             }
             return;
         }
+        let turn = u64::from(self.content.layout.nominal_piece_len());
+        let before = peer.sent - peer.sent_before;
         peer.sent += u64::from(bytes);
+        if before < turn && before + u64::from(bytes) >= turn {
+            self.due.choking = true;
+        }
         peer.up.add(u64::from(bytes), now);
         peer.spoke = now;
         self.totals.sent += u64::from(bytes);
@@ -98,7 +199,9 @@ impl Torrent {
     }
 
     fn can_be_served(&self, peer: &Peer, now: Time) -> bool {
-        !peer.wants.is_empty() && peer.serving < peer.serve_credit(&self.config, now)
+        !peer.wants.is_empty()
+            && (peer.serving < self.config.serve_bytes_min
+                || peer.serving < peer.serve_credit(&self.config, now))
     }
 }
 

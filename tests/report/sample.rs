@@ -1,5 +1,11 @@
 //! Results that look like those of a real run, made up from one seed number.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the figures are made up, and small"
+)]
+
 use swarm::report::{
     Flow, HostRun, Kind, Overhead, Parameters, Results, Role, Run, Sample, Setup, TraceHash,
 };
@@ -161,8 +167,8 @@ fn flows(wish: &Wish, hosts: &mut [HostRun], dice: &mut Dice) -> Vec<Flow> {
                 hosts[to].received_from_seeds += bytes;
             }
             flows.push(Flow {
-                from: u32::try_from(from).unwrap(),
-                to: u32::try_from(to).unwrap(),
+                from: u32::try_from(from).expect("hosts are few"),
+                to: u32::try_from(to).expect("hosts are few"),
                 bytes,
             });
         }
@@ -184,7 +190,7 @@ fn samples(hosts: &[HostRun], ended_s: f64) -> Vec<Sample> {
             |lag: f64| (1.0 + whole * ((done - lag) / (1.0 - lag)).max(0.0).powf(1.3)) as u32;
         Sample {
             t,
-            complete: u32::try_from(complete).unwrap(),
+            complete: u32::try_from(complete).expect("hosts are few"),
             done,
             copies_min: if done < 0.93 { 1 } else { spread(0.9).max(2) },
             copies_median: spread(0.02),

@@ -1,0 +1,248 @@
+//! How a seed steers its fetchers, so that it sends no piece twice before every piece is out once,
+//! and afterwards always what is spread least.
+//!
+//! A swarm cannot be done before its seed has sent every piece once, so a piece that the seed sends
+//! twice before that delays everybody. Fetchers cannot avoid it alone: those that pick the same rare
+//! piece at the same moment do not know of each other. The seed knows, and proposes to each a piece
+//! that it has given to nobody (BEP 6, Suggest Piece). Whoever ignores that loses nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::rngs::ChaCha8Rng;
+
+use super::Torrent;
+use super::availability::Availability;
+use super::event::PeerKey;
+use super::peer::Peer;
+use crate::bitfield::{Bitfield, Change};
+use crate::layout::{BLOCK_LEN, Layout, PieceIndex};
+use crate::time::Time;
+use crate::wire::Message;
+
+/// Pieces suggested and not asked for yet, at most: enough for a gigabit at tiny pieces.
+const AHEAD_MAX: usize = 64;
+/// Pieces that a peer may pick against our suggestions before we take it that it ignores them.
+const STRAYS_MAX: u32 = 8;
+/// Suggestions of a peer that are remembered, the latest ones.
+const HEEDED_MAX: usize = 64;
+/// An uplink, or a peer, to which nothing was sent for this long idles: longer than what the kernel
+/// still holds back.
+const IDLE: Duration = Duration::from_millis(200);
+/// A peer that suggested nothing for this long, and of which nothing is asked, no longer steers us.
+const STEERING: Duration = Duration::from_millis(1_500);
+
+/// How far each piece is spread: holders, and those to whom it was given and who have not announced
+/// it yet.
+#[derive(Clone, Debug)]
+pub(super) struct Spread {
+    counts: Availability,
+    /// Pieces that nobody else was seen to have.
+    unseen: Bitfield,
+    /// To whom each piece was given first, until somebody else has it too.
+    first: BTreeMap<PieceIndex, PeerKey>,
+}
+
+impl Spread {
+    /// Nobody has anything yet.
+    pub(super) fn new(layout: Layout, rng: &mut ChaCha8Rng) -> Self {
+        let all = Bitfield::full(layout.piece_count());
+        Self {
+            counts: Availability::new(layout, &all, rng),
+            unseen: all,
+            first: BTreeMap::new(),
+        }
+    }
+
+    /// Whether every piece was seen somewhere else.
+    pub(super) const fn is_first_copy_out(&self) -> bool {
+        self.unseen.is_empty()
+    }
+
+    /// The piece to give to a peer next: the least spread that it lacks. While the first copy is on
+    /// its way nothing is given twice, unless the uplink would idle.
+    fn next(&self, peer: &Peer, uplink_idles: bool) -> Option<PieceIndex> {
+        let piece = self.counts.rarest_but(&peer.have, &peer.given)?;
+        let is_new = self.counts.of(piece) == 0;
+        (is_new || uplink_idles || self.is_first_copy_out()).then_some(piece)
+    }
+}
+
+impl Torrent {
+    /// Keeps a peer supplied with pieces to ask for that few others have or get.
+    pub(super) fn suggest(&mut self, key: PeerKey, now: Time) {
+        if self.spread.is_none() {
+            return;
+        }
+        let uplink_idles = now.since(self.totals.moved) >= IDLE;
+        let (Some(spread), Some(peer)) = (&mut self.spread, self.peers.find_mut(key)) else {
+            return;
+        };
+        if peer.am_choking || !peer.peer_interested || !peer.reserved.fast() {
+            return;
+        }
+        if peer.strays > STRAYS_MAX {
+            return;
+        }
+        let blocks_per_piece = (self.content.layout.nominal_piece_len() / BLOCK_LEN).max(1);
+        let queued = peer.wants.len() / blocks_per_piece as usize;
+        let want = (1 + queued).max(peer.ahead).min(AHEAD_MAX);
+        let mut pieces = Vec::new();
+        while peer.suggested.len() < want
+            && let Some(piece) = spread.next(peer, uplink_idles)
+        {
+            if spread.counts.of(piece) == 0 {
+                spread.first.insert(piece, key);
+            }
+            spread.counts.add(piece, &mut self.rng);
+            peer.given.push(piece);
+            peer.suggested.push_back(piece);
+            pieces.push(piece);
+        }
+        for piece in pieces {
+            self.send(key, Message::Suggest(piece.get()), now);
+        }
+    }
+
+    /// Suggests anew to those who made no use of what was suggested.
+    pub(super) fn suggest_again(&mut self, now: Time) {
+        if self.spread.is_none() {
+            return;
+        }
+        for key in self.peers.keys() {
+            if let Some(peer) = self.peers.find_mut(key)
+                && !peer.am_choking
+                && peer
+                    .idle_since
+                    .is_some_and(|since| now.since(since) >= IDLE)
+            {
+                peer.suggested.clear();
+                self.suggest(key, now);
+            }
+        }
+    }
+
+    /// A peer asks for a block of this piece of ours.
+    pub(super) fn note_asked(&mut self, key: PeerKey, piece: PieceIndex) {
+        let (Some(spread), Some(peer)) = (&mut self.spread, self.peers.find_mut(key)) else {
+            return;
+        };
+        if peer.asks_for == Some(piece) {
+            return;
+        }
+        peer.asks_for = Some(piece);
+        if let Some(place) = peer.suggested.iter().position(|&other| other == piece) {
+            peer.suggested.remove(place);
+            peer.strays = 0;
+            if peer.wants.len() == 1 && peer.serving == 0 {
+                // It had nothing to wait for: its round trip wants more in advance.
+                peer.ahead = (peer.ahead * 2).min(AHEAD_MAX);
+            }
+        } else if !peer.given.contains(&piece) && !peer.have.has(piece) {
+            spread.counts.add(piece, &mut self.rng);
+            peer.given.push(piece);
+            peer.strays += u32::from(!peer.suggested.is_empty());
+        }
+    }
+
+    /// What this peer was to spread may be given to others.
+    pub(super) fn take_suggestions_back(&mut self, key: PeerKey) {
+        let (Some(spread), Some(peer)) = (&mut self.spread, self.peers.find_mut(key)) else {
+            return;
+        };
+        peer.suggested.clear();
+        for piece in peer.given.drain(..) {
+            spread.counts.remove(piece, &mut self.rng);
+        }
+    }
+
+    /// The peer is gone, and with it what it had.
+    pub(super) fn unspread(&mut self, gone: &Peer) {
+        let Some(spread) = &mut self.spread else {
+            return;
+        };
+        if !gone.is_seed() {
+            for index in gone.have.iter_ones() {
+                let piece = self.content.layout.piece(index).expect("in range");
+                spread.counts.remove(piece, &mut self.rng);
+            }
+        }
+    }
+
+    /// The peer has everything: it counts for no piece any more.
+    pub(super) fn unspread_whole(&mut self, key: PeerKey) {
+        let (Some(spread), Some(peer)) = (&mut self.spread, self.peers.find_mut(key)) else {
+            return;
+        };
+        for piece in peer.given.drain(..) {
+            spread.counts.remove(piece, &mut self.rng);
+        }
+        for index in peer.have.iter_ones() {
+            let piece = self.content.layout.piece(index).expect("in range");
+            spread.counts.remove(piece, &mut self.rng);
+        }
+    }
+
+    /// This peer has this piece.
+    pub(super) fn note_spread(&mut self, key: PeerKey, piece: PieceIndex) {
+        let (Some(spread), Some(peer)) = (&mut self.spread, self.peers.find_mut(key)) else {
+            return;
+        };
+        if spread.unseen.remove(piece) == Change::Made && spread.is_first_copy_out() {
+            self.due.suggestions = true;
+        }
+        match spread.first.get(&piece) {
+            Some(&first) if first == key => peer.firsts += 1,
+            Some(&first) => {
+                spread.first.remove(&piece);
+                if let Some(first) = self.peers.find_mut(first) {
+                    first.passed_on += 1;
+                }
+            }
+            None => {}
+        }
+        let (Some(spread), Some(peer)) = (&mut self.spread, self.peers.find_mut(key)) else {
+            return;
+        };
+        match peer.given.iter().position(|&given| given == piece) {
+            Some(place) => {
+                peer.given.swap_remove(place);
+            }
+            None => spread.counts.add(piece, &mut self.rng),
+        }
+    }
+
+    /// A peer suggests a piece of its own.
+    pub(super) fn peer_suggests(&mut self, key: PeerKey, index: u32, now: Time) {
+        let Some(piece) = self.content.layout.piece(index) else {
+            return;
+        };
+        let Some(peer) = self.peers.find_mut(key) else {
+            return;
+        };
+        if peer.suggests.len() == HEEDED_MAX {
+            peer.suggests.pop_front();
+        }
+        peer.suggests.push_back(piece);
+        peer.steered = Some(now);
+        peer.refill = true;
+    }
+
+    /// Whether this peer tells us what to ask it for.
+    pub(super) fn is_steered(peer: &Peer, now: Time) -> bool {
+        peer.steered.is_some_and(|at| {
+            !peer.asked.is_empty() || now.since(at.max(peer.owes_since)) < STEERING
+        })
+    }
+
+    /// The piece to ask this peer for because it suggested it.
+    pub(super) fn heed(&mut self, key: PeerKey) -> Option<PieceIndex> {
+        let peer = self.peers.find_mut(key)?;
+        while let Some(piece) = peer.suggests.pop_front() {
+            if self.availability.pickable().has(piece) && peer.have.has(piece) {
+                return Some(piece);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,153 @@
+//! A seed spreads its first copy without repeating a piece, and fetchers follow it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::harness::{Bench, PIECE_BLOCKS, sent};
+use crate::torrent::event::{CloseReason, PeerKey};
+use crate::torrent::{Action, Event};
+use crate::wire::Message;
+
+/// The pieces that the seed suggests in these actions.
+fn suggested(actions: &[Action]) -> Vec<u32> {
+    let pieces = sent(actions)
+        .into_iter()
+        .filter_map(|message| match message {
+            Message::Suggest(piece) => Some(*piece),
+            _ => None,
+        });
+    pieces.collect()
+}
+
+/// Connects a fetcher that has nothing and wants to have everything.
+fn fetcher(bench: &mut Bench, n: u8) -> (PeerKey, Vec<u32>) {
+    let (peer, _) = bench.connect(n);
+    bench.says(peer, Message::HaveNone);
+    let actions = bench.says(peer, Message::Interested);
+    (peer, suggested(&actions))
+}
+
+/// The fetcher asks for every block of a piece.
+fn asks_for(bench: &mut Bench, peer: PeerKey, piece: u32) -> Vec<u32> {
+    let ask = |number| bench.request(piece, number);
+    let requests: Vec<Message> = (0..PIECE_BLOCKS).map(ask).collect();
+    let mut pieces = Vec::new();
+    for request in requests {
+        pieces.extend(suggested(&bench.says(peer, request)));
+    }
+    pieces
+}
+
+#[test]
+fn no_piece_is_suggested_twice_before_all_were() {
+    let mut bench = Bench::seed(40);
+    let mut seen = BTreeSet::new();
+    let mut all = Vec::new();
+    for n in 1..=4 {
+        let (peer, mut pieces) = fetcher(&mut bench, n);
+        for _ in 0..5 {
+            let next = *pieces.last().expect("there is always a next piece");
+            all.append(&mut pieces);
+            pieces = asks_for(&mut bench, peer, next);
+        }
+        all.append(&mut pieces);
+    }
+    assert!(all.len() >= 24, "{all:?}");
+    assert!(all.iter().all(|piece| seen.insert(*piece)), "{all:?}");
+}
+
+#[test]
+fn what_a_lost_fetcher_was_to_spread_is_given_to_another() {
+    let mut bench = Bench::seed(2);
+    let (first, mut given) = fetcher(&mut bench, 1);
+    given.extend(asks_for(&mut bench, first, given[0]));
+    assert_eq!(given.len(), 2);
+    let (second, nothing) = fetcher(&mut bench, 2);
+    assert!(nothing.is_empty(), "{nothing:?}");
+    let reason = CloseReason::ByPeer;
+    bench.event(Event::Closed {
+        peer: first,
+        reason,
+    });
+    let mut again = suggested(&bench.says(second, Message::KeepAlive));
+    again.extend(asks_for(&mut bench, second, again[0]));
+    again.sort_unstable();
+    assert_eq!(again, [0, 1]);
+}
+
+#[test]
+fn pieces_are_given_again_when_the_uplink_would_idle() {
+    let mut bench = Bench::seed(1);
+    let (_, given) = fetcher(&mut bench, 1);
+    assert_eq!(given, [0]);
+    let (_, nothing) = fetcher(&mut bench, 2);
+    assert!(nothing.is_empty(), "{nothing:?}");
+    let later = bench.pass(Duration::from_secs(1));
+    assert!(suggested(&later).contains(&0));
+}
+
+#[test]
+fn a_fetcher_asks_a_seed_that_suggests_for_what_it_suggests() {
+    let mut bench = Bench::leech(20);
+    let (seed, _) = bench.connect(1);
+    bench.says(seed, Message::HaveAll);
+    bench.says(seed, Message::Suggest(7));
+    bench.says(seed, Message::Unchoke);
+    let pieces = |bench: &Bench| -> BTreeSet<u32> {
+        let asked = bench.asked_of(seed);
+        asked.iter().map(|block| block.piece().get()).collect()
+    };
+    assert_eq!(pieces(&bench), BTreeSet::from([7]));
+    bench.says(seed, Message::Suggest(3));
+    assert_eq!(pieces(&bench), BTreeSet::from([3, 7]));
+}
+
+#[test]
+fn a_seed_that_suggests_nothing_any_more_is_asked_for_anything() {
+    let mut bench = Bench::leech(20);
+    let (seed, _) = bench.connect(1);
+    bench.says(seed, Message::HaveAll);
+    bench.says(seed, Message::Suggest(7));
+    bench.says(seed, Message::Unchoke);
+    for number in 0..PIECE_BLOCKS {
+        let block = bench.block(7, number);
+        bench.delivers(seed, block);
+    }
+    assert_eq!(bench.asked_of(seed), []);
+    bench.pass(Duration::from_secs(3));
+    assert!(bench.asked_of(seed).len() > PIECE_BLOCKS as usize);
+}
+
+#[test]
+fn a_fetcher_that_follows_no_suggestion_is_left_alone() {
+    let mut bench = Bench::seed(40);
+    let (peer, mut known) = fetcher(&mut bench, 1);
+    let mut last = Vec::new();
+    for _ in 0..12 {
+        let other = (0..40)
+            .find(|piece| !known.contains(piece))
+            .expect("there are 40");
+        last = asks_for(&mut bench, peer, other);
+        known.push(other);
+        known.extend(&last);
+    }
+    assert!(last.is_empty(), "{last:?}");
+}
+
+#[test]
+fn who_passes_nothing_on_is_told_from_who_does() {
+    let mut bench = Bench::seed(40);
+    let (giver, mut givers) = fetcher(&mut bench, 1);
+    let (keeper, mut keepers) = fetcher(&mut bench, 2);
+    for _ in 0..4 {
+        let next = givers.pop().expect("there is always a next piece");
+        givers.extend(asks_for(&mut bench, giver, next));
+        bench.says(giver, Message::Have(next));
+        bench.says(keeper, Message::Have(next));
+        let next = keepers.pop().expect("there is always a next piece");
+        keepers.extend(asks_for(&mut bench, keeper, next));
+        bench.says(keeper, Message::Have(next));
+    }
+    let is_miser = |key| bench.torrent.peers.find(key).expect("connected").is_miser();
+    assert!(is_miser(keeper) && !is_miser(giver));
+}
