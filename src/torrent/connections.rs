@@ -187,6 +187,7 @@ impl Torrent {
 
     /// Gives the upload slots to those who should have them now.
     pub(super) fn rechoke(&mut self, now: Time) {
+        let misers = self.misers(now);
         let mut candidates: Vec<Candidate> = self
             .peers
             .iter()
@@ -200,7 +201,7 @@ impl Torrent {
                 changed: peer.choke_changed,
                 sent: peer.sent - peer.sent_before,
                 idle_since: peer.idle_since,
-                is_miser: peer.is_miser(),
+                is_miser: misers.contains(&key),
                 declined: peer.declined.is_some_and(|at| now.since(at) < DECLINED_FOR),
             })
             .collect();

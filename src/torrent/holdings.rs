@@ -36,7 +36,7 @@ impl Torrent {
         if peer.have.insert(piece) == Change::None {
             return Ok(());
         }
-        self.note_spread(key, piece);
+        self.note_spread(key, piece, now);
         let Some(peer) = self.peers.find_mut(key) else {
             return Ok(());
         };
@@ -161,7 +161,7 @@ impl Torrent {
                         .layout
                         .piece(index)
                         .expect("the length was checked");
-                    self.note_spread(key, piece);
+                    self.note_spread(key, piece, now);
                 }
             }
         }

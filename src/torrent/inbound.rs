@@ -170,14 +170,8 @@ impl Torrent {
             peer.peer_interested = interested;
             // A slot to fill, or one to free; nobody else's changes before the next round.
             let is_served = !peer.am_choking;
-            // Who gave us something may have the slot of one who gave nothing.
-            let has_claim = peer.received > 0 && !self.is_complete();
             let has_room = self.peers.unchoked_count() < self.choker.slots();
-            self.due.choking |= if interested {
-                has_room || has_claim
-            } else {
-                is_served
-            };
+            self.due.choking |= if interested { has_room } else { is_served };
         }
     }
 

@@ -206,10 +206,7 @@ impl Torrent {
             lost: BTreeMap::new(),
             seen_complete: BTreeSet::new(),
             disk_fault: None,
-            turn: Turn {
-                peer: PeerKey(0),
-                piece: None,
-            },
+            turn: Turn::NONE,
             phase: Phase::Running,
             is_told_complete: pickable.is_empty(),
             due: Due::default(),

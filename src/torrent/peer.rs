@@ -27,12 +27,8 @@ const WINDOW_TIME_MAX: Duration = Duration::from_secs(2);
 /// Blocks asked for beyond that, so that a rate measured low can rise.
 const WINDOW_SPARE: u64 = 4;
 
-/// Pieces that a peer may hold that nobody has of it, while others wait for them. Chosen: what is on
-/// its way at an honest peer.
-const KEPT_MAX: u32 = 3;
-
 /// How long after its first block a peer's window grows with every block, as TCP's does.
-const SLOW_START: Duration = Duration::from_millis(1_000);
+const SLOW_START: Duration = Duration::from_secs(1);
 
 /// A peer's pieces before it said anything: none, and it may still say so (BEP 3, BEP 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,10 +107,6 @@ pub(super) struct Peer {
     pub(super) wants: VecDeque<Block>,
     /// Pieces that we suggested to it and that it has not asked for.
     pub(super) suggested: VecDeque<PieceIndex>,
-    /// Pieces that it had of us before anybody else had them.
-    pub(super) firsts: u32,
-    /// How many of them others have by now.
-    pub(super) passed_on: u32,
     /// How many pieces are suggested to it in advance.
     pub(super) ahead: usize,
     /// Pieces that we suggested to it or that it asked for, and that it has not announced.
@@ -195,8 +187,6 @@ impl Peer {
             suggested: VecDeque::new(),
             asks_for: None,
             ahead: 2,
-            firsts: 0,
-            passed_on: 0,
             given: Vec::new(),
             steered: None,
             strays: 0,
@@ -237,12 +227,6 @@ impl Peer {
         } else {
             Message::NotInterested
         })
-    }
-
-    /// Whether it keeps what it was given first to itself.
-    pub(super) const fn is_miser(&self) -> bool {
-        let kept = self.firsts.saturating_sub(self.passed_on);
-        kept >= KEPT_MAX && self.passed_on < kept
     }
 
     /// How many more blocks may be asked for.

@@ -29,6 +29,12 @@ const HEEDED_MAX: usize = 64;
 /// An uplink, or a peer, to which nothing was sent for this long idles: longer than what the kernel
 /// still holds back.
 const IDLE: Duration = Duration::from_millis(200);
+/// Pieces that a peer may have kept to itself before it counts as one that passes nothing on.
+const KEPT_MAX: u32 = 3;
+/// A piece is kept if nobody else has it after this many turns of everybody who has a slot ...
+const ROUNDS_KEPT: u64 = 4;
+/// ... and after this many seconds.
+const KEPT_SECONDS: u64 = 2;
 /// A peer that suggested nothing for this long, and of which nothing is asked, no longer steers us.
 const STEERING: Duration = Duration::from_millis(1_500);
 
@@ -40,7 +46,15 @@ pub(super) struct Spread {
     /// Pieces that nobody else was seen to have.
     unseen: Bitfield,
     /// To whom each piece was given first, until somebody else has it too.
-    first: BTreeMap<PieceIndex, PeerKey>,
+    first: BTreeMap<PieceIndex, First>,
+}
+
+/// Who was given a piece before anybody else.
+#[derive(Clone, Copy, Debug)]
+struct First {
+    peer: PeerKey,
+    /// When it had all of it.
+    announced: Option<Time>,
 }
 
 impl Spread {
@@ -92,7 +106,14 @@ impl Torrent {
             && let Some(piece) = spread.next(peer, uplink_idles)
         {
             if spread.counts.of(piece) == 0 {
-                spread.first.insert(piece, key);
+                let announced = None;
+                spread.first.insert(
+                    piece,
+                    First {
+                        peer: key,
+                        announced,
+                    },
+                );
             }
             spread.counts.add(piece, &mut self.rng);
             peer.given.push(piece);
@@ -184,26 +205,20 @@ impl Torrent {
     }
 
     /// This peer has this piece.
-    pub(super) fn note_spread(&mut self, key: PeerKey, piece: PieceIndex) {
+    pub(super) fn note_spread(&mut self, key: PeerKey, piece: PieceIndex, now: Time) {
         let (Some(spread), Some(peer)) = (&mut self.spread, self.peers.find_mut(key)) else {
             return;
         };
         if spread.unseen.remove(piece) == Change::Made && spread.is_first_copy_out() {
             self.due.suggestions = true;
         }
-        match spread.first.get(&piece) {
-            Some(&first) if first == key => peer.firsts += 1,
-            Some(&first) => {
+        match spread.first.get_mut(&piece) {
+            Some(first) if first.peer == key => first.announced = Some(now),
+            Some(_) => {
                 spread.first.remove(&piece);
-                if let Some(first) = self.peers.find_mut(first) {
-                    first.passed_on += 1;
-                }
             }
             None => {}
         }
-        let (Some(spread), Some(peer)) = (&mut self.spread, self.peers.find_mut(key)) else {
-            return;
-        };
         match peer.given.iter().position(|&given| given == piece) {
             Some(place) => {
                 peer.given.swap_remove(place);
@@ -226,6 +241,25 @@ impl Torrent {
         peer.suggests.push_back(piece);
         peer.steered = Some(now);
         peer.refill = true;
+    }
+
+    /// Those who keep to themselves what they were given first. Nobody is blamed before everybody who
+    /// has a slot could be served several times over.
+    pub(super) fn misers(&self, now: Time) -> Vec<PeerKey> {
+        let Some(spread) = &self.spread else {
+            return Vec::new();
+        };
+        let round = self.choker.slots() as u64 * u64::from(self.content.layout.nominal_piece_len());
+        let rate = self.totals.up.per_second(now);
+        let seconds = (round * ROUNDS_KEPT).checked_div(rate).unwrap_or(0);
+        let patience = Duration::from_secs(seconds.max(KEPT_SECONDS));
+        let is_old = |first: &&First| first.announced.is_some_and(|at| now.since(at) >= patience);
+        let mut kept: BTreeMap<PeerKey, u32> = BTreeMap::new();
+        for first in spread.first.values().filter(is_old) {
+            *kept.entry(first.peer).or_default() += 1;
+        }
+        kept.retain(|_, count| *count >= KEPT_MAX);
+        kept.into_keys().collect()
     }
 
     /// Whether this peer tells us what to ask it for.

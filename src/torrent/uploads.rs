@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Torrent;
-use super::choker::Side;
 use super::event::{Action, PeerKey, ServeOutcome};
 use super::peer::Peer;
 use crate::layout::{Block, PieceIndex};
@@ -21,6 +20,14 @@ pub(super) struct Turn {
     pub(super) peer: PeerKey,
     /// The piece of which more may be wanted.
     pub(super) piece: Option<PieceIndex>,
+}
+
+impl Turn {
+    /// Nobody had one yet.
+    pub(super) const NONE: Self = Self {
+        peer: PeerKey(0),
+        piece: None,
+    };
 }
 
 /// How a turn ended.
@@ -52,10 +59,6 @@ impl Torrent {
             Turn { peer, .. } => waiting.iter().position(|&key| key > peer),
         };
         waiting.rotate_left(after.unwrap_or(0));
-        let (mut waiting, later): (VecDeque<_>, VecDeque<_>) = waiting
-            .into_iter()
-            .partition(|&key| self.has_earned_a_turn(key, now));
-        waiting.extend(later.iter());
         let mut room = self.serving_room(now);
         let mut batches: BTreeMap<PeerKey, Vec<Block>> = BTreeMap::new();
         while let Some(key) = waiting.pop_front()
@@ -65,28 +68,13 @@ impl Torrent {
             let batch = batches.entry(key).or_default();
             let taken = self.take_turn(key, &mut room, batch, now);
             if taken == TurnEnd::More {
-                let first_later = waiting.iter().position(|key| later.contains(key));
-                let place = match first_later {
-                    Some(place) if !later.contains(&key) => place,
-                    _ => waiting.len(),
-                };
-                waiting.insert(place, key);
+                waiting.push_back(key);
             }
         }
         for (peer, blocks) in batches.into_iter().filter(|(_, blocks)| !blocks.is_empty()) {
             self.actions.push_back(Action::Serve { peer, blocks });
         }
         self.note_who_waits(now);
-    }
-
-    /// Whether this peer comes before those that give us nothing: it gives, or has the optimistic
-    /// slot, or there is nothing that it could give.
-    fn has_earned_a_turn(&self, key: PeerKey, now: Time) -> bool {
-        if self.side() != Side::Leech || self.choker.optimistic() == Some(key) {
-            return true;
-        }
-        let peer = self.peers.find(key);
-        peer.is_some_and(|peer| peer.down.per_second(now) > 0)
     }
 
     /// Takes what this peer wants of one piece.

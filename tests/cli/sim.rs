@@ -21,7 +21,7 @@ fn simulated(words: &[&str]) -> Value {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap());
     let is_run = |event: &Value| event["event"] == "run";
-    events.filter(is_run).last().unwrap()
+    events.rev().find(is_run).unwrap()
 }
 
 fn trace(words: &[&str]) -> String {

@@ -148,6 +148,10 @@ fn who_passes_nothing_on_is_told_from_who_does() {
         keepers.extend(asks_for(&mut bench, keeper, next));
         bench.says(keeper, Message::Have(next));
     }
-    let is_miser = |key| bench.torrent.peers.find(key).expect("connected").is_miser();
-    assert!(is_miser(keeper) && !is_miser(giver));
+    assert!(
+        bench.torrent.misers(bench.now).is_empty(),
+        "too early to say"
+    );
+    let later = bench.now + Duration::from_secs(600);
+    assert_eq!(bench.torrent.misers(later), [keeper]);
 }
