@@ -48,7 +48,7 @@ pub use config::TorrentConfig;
 pub use content::Content;
 use dialer::Dialer;
 pub use event::{Action, Event};
-use event::{Command, DiskFault, PeerKey};
+use event::{Command, DiskFault};
 use partial::PartialPieces;
 use peer::PeerTable;
 pub use progress::Progress;
