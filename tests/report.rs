@@ -69,7 +69,7 @@ fn the_page_is_well_formed_and_needs_nothing_else() {
     for results in [fan_out(), sweep(5), riders()] {
         let page = html(&results);
         let xml = as_xml(&page);
-        let document = Document::parse(&xml).unwrap();
+        let document = Document::parse(&xml).expect("well-formed");
         let element = |name: &str| {
             let found = document
                 .descendants()
@@ -95,7 +95,7 @@ fn the_page_is_well_formed_and_needs_nothing_else() {
 #[test]
 fn ids_on_the_page_are_unique_and_every_label_exists() {
     let xml = as_xml(&html(&fan_out()));
-    let document = Document::parse(&xml).unwrap();
+    let document = Document::parse(&xml).expect("well-formed");
     let mut ids: Vec<&str> = document
         .descendants()
         .filter_map(|node| node.attribute("id"))
@@ -115,7 +115,7 @@ fn ids_on_the_page_are_unique_and_every_label_exists() {
 #[test]
 fn every_picture_is_a_file_of_its_own_with_a_title_and_a_description() {
     for (name, svg) in svgs(&fan_out()).into_iter().chain(svgs(&sweep(5))) {
-        let document = Document::parse(&svg).unwrap();
+        let document = Document::parse(&svg).expect("well-formed");
         let root = document.root_element();
         assert_eq!(root.attribute("role"), Some("img"), "{name}");
         let text_of = |tag: &str| {
@@ -141,9 +141,9 @@ fn names_cannot_break_out_of_the_page_or_the_table() {
     results.command = "```\n# evil".to_owned();
     let page = html(&results);
     assert!(!page.contains("<script"));
-    Document::parse(&as_xml(&page)).unwrap();
+    Document::parse(&as_xml(&page)).expect("well-formed");
     for (_, svg) in svgs(&results) {
-        Document::parse(&svg).unwrap();
+        Document::parse(&svg).expect("well-formed");
     }
     let summary = summary_md(&results);
     assert_eq!(
@@ -169,7 +169,7 @@ struct Placed {
 fn placed(node: Node<'_, '_>) -> Placed {
     let number = |node: Node<'_, '_>, name: &str| -> f64 {
         node.attribute(name)
-            .map_or(0.0, |value| value.parse().unwrap())
+            .map_or(0.0, |value| value.parse().expect("well-formed"))
     };
     let (mut x, mut y) = (number(node, "x"), number(node, "y"));
     for above in node.ancestors() {
@@ -177,8 +177,8 @@ fn placed(node: Node<'_, '_>) -> Placed {
             .attribute("transform")
             .and_then(|text| text.strip_prefix("translate("));
         if let Some((dx, dy)) = moved.and_then(|text| text.trim_end_matches(')').split_once(' ')) {
-            x += dx.parse::<f64>().unwrap();
-            y += dy.parse::<f64>().unwrap();
+            x += dx.parse::<f64>().expect("well-formed");
+            y += dy.parse::<f64>().expect("well-formed");
         }
     }
     let letters = node.descendants().filter(Node::is_text);
@@ -201,12 +201,12 @@ fn placed(node: Node<'_, '_>) -> Placed {
 fn collisions(svg: Node<'_, '_>) -> Vec<String> {
     let width: f64 = svg
         .attribute("viewBox")
-        .unwrap()
+        .expect("well-formed")
         .split(' ')
         .nth(2)
-        .unwrap()
+        .expect("well-formed")
         .parse()
-        .unwrap();
+        .expect("well-formed");
     let texts = svg
         .descendants()
         .filter(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "text")));
@@ -228,17 +228,17 @@ fn collisions(svg: Node<'_, '_>) -> Vec<String> {
 
 fn check_pictures(results: &Results) {
     let xml = as_xml(&html(results));
-    let document = Document::parse(&xml).unwrap();
+    let document = Document::parse(&xml).expect("well-formed");
     for svg in document
         .descendants()
         .filter(|node| node.tag_name().name() == "svg")
     {
         let found = collisions(svg);
-        let class = svg.attribute("class").unwrap();
+        let class = svg.attribute("class").expect("well-formed");
         let title = svg
             .children()
             .find(|node| node.tag_name().name() == "title");
-        let title = title.and_then(|node| node.text()).unwrap();
+        let title = title.and_then(|node| node.text()).expect("well-formed");
         assert!(found.is_empty(), "{class}, {title}: {found:?}");
     }
 }
@@ -333,7 +333,7 @@ proptest! {
         size in 1_u64..1 << 42,
         seed in 0_u64..1000,
     ) {
-        let wish = |n: usize, contender| Wish { contender, efficiency, size, ..swarm(n, seed) };
+        let wish = |n: usize, contender| Wish { contender, size, efficiency, ..swarm(n, seed) };
         let runs = counts.iter().flat_map(|n| [run(wish(*n, "swarm")), run(wish(*n, "http"))]);
         let mut results = results(Kind::Sim, "swarm sim", runs.collect());
         results.setup.size = size;
@@ -341,7 +341,7 @@ proptest! {
         for text in [summary_md(&results), html(&results)] {
             prop_assert!(!text.contains("NaN") && !text.contains(">inf"));
         }
-        prop_assert_eq!(Results::from_json(&results.to_json()).unwrap(), results);
+        prop_assert_eq!(Results::from_json(&results.to_json()).expect("well-formed"), results);
     }
 }
 
