@@ -271,7 +271,7 @@ fn ctrl_c_stops_a_run_and_keeps_those_that_ended() {
 
 #[test]
 fn a_swarm_that_cannot_end_is_a_failure_that_says_how_to_look_at_it() {
-    let words = ["sim", "--peers", "3", "--size", "8M", "--time-max", "1s"];
+    let words = ["sim", "--peers", "3", "--size", "16M", "--time-max", "1s"];
     let ran = World::new().run(&words);
     assert_eq!(ran.exit.code(), 1);
     let (_, said) = ran.err.split_once("warning").unwrap();
