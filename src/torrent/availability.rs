@@ -5,6 +5,8 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "pieces are counted in u32")]
 
+use std::collections::BTreeSet;
+
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
@@ -121,7 +123,11 @@ impl Availability {
     }
 
     /// The rarest pickable piece that is neither in `have` nor in `given`.
-    pub(super) fn rarest_but(&self, have: &Bitfield, given: &[PieceIndex]) -> Option<PieceIndex> {
+    pub(super) fn rarest_but(
+        &self,
+        have: &Bitfield,
+        given: &BTreeSet<PieceIndex>,
+    ) -> Option<PieceIndex> {
         let mut pieces = self.buckets.iter().flatten().copied();
         pieces.find(|piece| !have.has(*piece) && !given.contains(piece))
     }

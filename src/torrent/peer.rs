@@ -5,7 +5,7 @@
     reason = "half a second is a few hundred milliseconds"
 )]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -110,7 +110,7 @@ pub(super) struct Peer {
     /// How many pieces are suggested to it in advance.
     pub(super) ahead: usize,
     /// Pieces that we suggested to it or that it asked for, and that it has not announced.
-    pub(super) given: Vec<PieceIndex>,
+    pub(super) given: BTreeSet<PieceIndex>,
     /// When it last suggested a piece to us.
     pub(super) steered: Option<Time>,
     /// The piece that it asked for last.
@@ -187,7 +187,7 @@ impl Peer {
             suggested: VecDeque::new(),
             asks_for: None,
             ahead: 2,
-            given: Vec::new(),
+            given: BTreeSet::new(),
             steered: None,
             strays: 0,
             suggests: VecDeque::new(),

@@ -60,7 +60,7 @@ impl Torrent {
             return;
         }
         let mut blocks = Vec::new();
-        let steered = Self::is_steered(peer, now);
+        let steered = self.follows(key, now);
         self.pick(key, self.capped(room), steered, &mut blocks);
         if blocks.is_empty() && !steered {
             self.pick_late(key, now, &mut blocks);

@@ -76,6 +76,10 @@ impl Spread {
     /// The piece to give to a peer next: the least spread that it lacks. While the first copy is on
     /// its way nothing is given twice, unless the uplink would idle.
     fn next(&self, peer: &Peer, uplink_idles: bool) -> Option<PieceIndex> {
+        if peer.have.count() as usize + peer.given.len() >= peer.have.len() as usize {
+            // Without a look through all pieces, with every message of a peer that is nearly done.
+            return None;
+        }
         let piece = self.counts.rarest_but(&peer.have, &peer.given)?;
         let is_new = self.counts.of(piece) == 0;
         (is_new || uplink_idles || self.is_first_copy_out()).then_some(piece)
@@ -116,7 +120,7 @@ impl Torrent {
                 );
             }
             spread.counts.add(piece, &mut self.rng);
-            peer.given.push(piece);
+            peer.given.insert(piece);
             peer.suggested.push_back(piece);
             pieces.push(piece);
         }
@@ -161,7 +165,7 @@ impl Torrent {
             }
         } else if !peer.given.contains(&piece) && !peer.have.has(piece) {
             spread.counts.add(piece, &mut self.rng);
-            peer.given.push(piece);
+            peer.given.insert(piece);
             peer.strays += u32::from(!peer.suggested.is_empty());
         }
     }
@@ -172,7 +176,7 @@ impl Torrent {
             return;
         };
         peer.suggested.clear();
-        for piece in peer.given.drain(..) {
+        for piece in std::mem::take(&mut peer.given) {
             spread.counts.remove(piece, &mut self.rng);
         }
     }
@@ -195,7 +199,7 @@ impl Torrent {
         let (Some(spread), Some(peer)) = (&mut self.spread, self.peers.find_mut(key)) else {
             return;
         };
-        for piece in peer.given.drain(..) {
+        for piece in std::mem::take(&mut peer.given) {
             spread.counts.remove(piece, &mut self.rng);
         }
         for index in peer.have.iter_ones() {
@@ -219,19 +223,20 @@ impl Torrent {
             }
             None => {}
         }
-        match peer.given.iter().position(|&given| given == piece) {
-            Some(place) => {
-                peer.given.swap_remove(place);
-            }
-            None => spread.counts.add(piece, &mut self.rng),
+        if !peer.given.remove(&piece) {
+            spread.counts.add(piece, &mut self.rng);
         }
     }
 
-    /// A peer suggests a piece of its own.
+    /// A peer suggests a piece of its own. What we have or do not want steers nobody, and who wants a
+    /// part only follows nobody: no seed knows which part.
     pub(super) fn peer_suggests(&mut self, key: PeerKey, index: u32, now: Time) {
         let Some(piece) = self.content.layout.piece(index) else {
             return;
         };
+        if !self.is_missing(piece) || !self.content.wanted.is_full() {
+            return;
+        }
         let Some(peer) = self.peers.find_mut(key) else {
             return;
         };
@@ -262,11 +267,18 @@ impl Torrent {
         kept.into_keys().collect()
     }
 
-    /// Whether this peer tells us what to ask it for.
-    pub(super) fn is_steered(peer: &Peer, now: Time) -> bool {
-        peer.steered.is_some_and(|at| {
-            !peer.asked.is_empty() || now.since(at.max(peer.owes_since)) < STEERING
-        })
+    /// Whether this peer tells us what to ask it for. Once it has stopped, it is asked for anything
+    /// until it suggests something of use again.
+    pub(super) fn follows(&mut self, key: PeerKey, now: Time) -> bool {
+        let Some(peer) = self.peers.find_mut(key) else {
+            return false;
+        };
+        let is_over =
+            |at: Time| peer.asked.is_empty() && now.since(at.max(peer.owes_since)) >= STEERING;
+        if peer.steered.is_some_and(is_over) {
+            peer.steered = None;
+        }
+        peer.steered.is_some()
     }
 
     /// The piece to ask this peer for because it suggested it.

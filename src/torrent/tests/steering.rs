@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::harness::{Bench, PIECE_BLOCKS, sent};
-use crate::torrent::event::{CloseReason, PeerKey};
+use crate::torrent::event::{CloseReason, PeerKey, VerifyOutcome};
 use crate::torrent::{Action, Event};
 use crate::wire::Message;
 
@@ -116,6 +116,45 @@ fn a_seed_that_suggests_nothing_any_more_is_asked_for_anything() {
     assert_eq!(bench.asked_of(seed), []);
     bench.pass(Duration::from_secs(3));
     assert!(bench.asked_of(seed).len() > PIECE_BLOCKS as usize);
+}
+
+#[test]
+fn whoever_stopped_steering_is_asked_on_and_on() {
+    let mut bench = Bench::leech(200);
+    let (seed, _) = bench.connect(1);
+    bench.says(seed, Message::HaveAll);
+    bench.says(seed, Message::Suggest(7));
+    bench.says(seed, Message::Unchoke);
+    for number in 0..PIECE_BLOCKS {
+        let block = bench.block(7, number);
+        bench.delivers(seed, block);
+    }
+    bench.pass(Duration::from_secs(3));
+    for _ in 0..40 {
+        let asked = bench.asked_of(seed);
+        assert!(!asked.is_empty(), "the seed idles");
+        bench.delivers(seed, asked[0]);
+    }
+}
+
+#[test]
+fn what_we_have_already_does_not_steer_us() {
+    let mut bench = Bench::leech(20);
+    let (seed, _) = bench.connect(1);
+    bench.says(seed, Message::HaveAll);
+    bench.says(seed, Message::Suggest(7));
+    bench.says(seed, Message::Unchoke);
+    for number in 0..PIECE_BLOCKS {
+        let block = bench.block(7, number);
+        bench.delivers(seed, block);
+    }
+    let piece = bench.block(7, 0).piece();
+    bench.verified(piece, VerifyOutcome::Stored);
+    for _ in 0..10 {
+        bench.pass(Duration::from_millis(500));
+        bench.says(seed, Message::Suggest(7));
+    }
+    assert!(!bench.asked_of(seed).is_empty());
 }
 
 #[test]
