@@ -13,6 +13,10 @@ pub struct TorrentConfig {
     pub port: u16,
     /// Connections at most, both directions together. As other clients: 50 to 80.
     pub peers_max: usize,
+    /// Connections up to which addresses are dialled that the user did not name: half of all. The
+    /// others are for those who dial us. A swarm that starts together and dials all it can is full
+    /// everywhere at once, and closes again what it dialled.
+    pub dial_until: usize,
     /// Dials under way at most. Chosen: a dead address costs 10 s, 30 at a time try 3 a second.
     pub dials_max: usize,
     /// Known addresses kept at most (a swarm of 3,000 machines).
@@ -60,6 +64,7 @@ impl TorrentConfig {
             peer_id,
             port,
             peers_max: 80,
+            dial_until: 40,
             dials_max: 30,
             candidates_max: 3_000,
             open_pieces_max: 64,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
+use rand::{Rng, RngExt};
 
 use super::config::TorrentConfig;
 use super::event::PeerSource;
@@ -42,6 +42,8 @@ pub(super) struct Dialer {
     candidates: BTreeMap<SocketAddr, Candidate>,
     candidates_max: usize,
     dials_max: usize,
+    dial_until: usize,
+    peers_max: usize,
     dialling: usize,
     banned: BTreeMap<SocketAddr, Time>,
 }
@@ -53,6 +55,8 @@ impl Dialer {
             candidates: BTreeMap::new(),
             candidates_max: config.candidates_max,
             dials_max: config.dials_max,
+            dial_until: config.dial_until,
+            peers_max: config.peers_max,
             dialling: 0,
             banned: BTreeMap::new(),
         }
@@ -82,24 +86,33 @@ impl Dialer {
         }
     }
 
-    /// The addresses to dial now, at most `room` of them; they count as being dialled.
-    pub(super) fn due(&mut self, room: usize, now: Time) -> Vec<SocketAddr> {
-        let room = room.min(self.dials_max.saturating_sub(self.dialling));
-        if room == 0 {
+    /// The addresses to dial now, with so many connections up; they count as being dialled. Equals
+    /// come in no order of their own: else a whole swarm would dial the same few first.
+    pub(super) fn due(
+        &mut self,
+        connected: usize,
+        now: Time,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<SocketAddr> {
+        let taken = connected + self.dialling;
+        if taken >= self.peers_max || self.dialling >= self.dials_max {
             return Vec::new();
         }
         let banned = &self.banned;
-        let mut due: Vec<(PeerSource, u32, Time, SocketAddr)> = self
+        let mut due: Vec<(PeerSource, u32, Time, u32, SocketAddr)> = self
             .candidates
             .iter()
             .filter(|(addr, c)| {
                 let is_banned = banned.get(addr).is_some_and(|until| *until > now);
                 c.state == State::Idle && c.next_try <= now && !is_banned
             })
-            .map(|(&addr, c)| (c.source, c.failures, c.next_try, addr))
+            .map(|(&addr, c)| (c.source, c.failures, c.next_try, rng.next_u32(), addr))
             .collect();
         due.sort_unstable();
-        due.truncate(room);
+        let manual = due.partition_point(|(source, ..)| *source == PeerSource::Manual);
+        let others = self.dial_until.saturating_sub(taken + manual);
+        due.truncate(manual + others);
+        due.truncate((self.peers_max - taken).min(self.dials_max - self.dialling));
         for (.., addr) in &due {
             self.set_state(*addr, State::Dialling);
         }
@@ -237,11 +250,14 @@ mod tests {
             &[addr(1), addr(1), addr(2)],
             Time::ZERO,
         );
-        assert_eq!(dialer.due(9, Time::ZERO), [addr(1), addr(2)]);
-        assert_eq!(dialer.due(9, Time::ZERO), []);
+        assert_eq!(
+            sorted(dialer.due(0, Time::ZERO, &mut rng)),
+            [addr(1), addr(2)]
+        );
+        assert_eq!(dialer.due(0, Time::ZERO, &mut rng), []);
         dialer.failed(addr(1), Time::ZERO, &mut rng);
-        assert_eq!(dialer.due(9, Time::ZERO), []);
-        assert_eq!(dialer.due(9, secs(2)), [addr(1)]);
+        assert_eq!(dialer.due(0, Time::ZERO, &mut rng), []);
+        assert_eq!(dialer.due(0, secs(2), &mut rng), [addr(1)]);
         assert_eq!(dialer.dialling(), 2);
     }
 
@@ -252,36 +268,65 @@ mod tests {
         dialer.add(PeerSource::Manual, &[addr(2)], Time::ZERO);
         let mut now = Time::ZERO;
         for _ in 0..20 {
-            for due in dialer.due(9, now) {
+            for due in dialer.due(0, now, &mut rng) {
                 dialer.failed(due, now, &mut rng);
             }
             now += RETRY_MAX_MANUAL;
         }
-        for due in dialer.due(9, now) {
+        for due in dialer.due(0, now, &mut rng) {
             dialer.failed(due, now, &mut rng);
         }
-        assert_eq!(dialer.due(9, now + RETRY_MAX_MANUAL), [addr(2)]);
-        assert!(dialer.due(9, now + RETRY_MAX).contains(&addr(1)));
+        assert_eq!(dialer.due(0, now + RETRY_MAX_MANUAL, &mut rng), [addr(2)]);
+        assert!(dialer.due(0, now + RETRY_MAX, &mut rng).contains(&addr(1)));
     }
 
     #[test]
     fn given_addresses_come_first_and_impossible_ones_never() {
-        let (mut dialer, _) = dialer();
+        let (mut dialer, mut rng) = dialer();
         let impossible: [SocketAddr; 3] =
             ["0.0.0.0:1", "224.0.0.1:5", "10.0.0.1:0"].map(|a| a.parse().expect("an address"));
         dialer.add(PeerSource::Tracker, &impossible, Time::ZERO);
         assert_eq!(dialer.known(), 0);
         dialer.add(PeerSource::Tracker, &[addr(1)], Time::ZERO);
         dialer.add(PeerSource::Manual, &[addr(9)], Time::ZERO);
-        assert_eq!(dialer.due(1, Time::ZERO), [addr(9)]);
+        assert_eq!(dialer.due(79, Time::ZERO, &mut rng), [addr(9)]);
     }
 
     #[test]
     fn a_banned_address_is_not_dialled() {
-        let (mut dialer, _) = dialer();
+        let (mut dialer, mut rng) = dialer();
         dialer.add(PeerSource::Manual, &[addr(1)], Time::ZERO);
         dialer.ban(addr(1), secs(1_000));
-        assert_eq!(dialer.due(9, secs(999)), []);
-        assert_eq!(dialer.due(9, secs(1_000)), [addr(1)]);
+        assert_eq!(dialer.due(0, secs(999), &mut rng), []);
+        assert_eq!(dialer.due(0, secs(1_000), &mut rng), [addr(1)]);
+    }
+
+    #[test]
+    fn half_of_the_connections_are_left_to_those_who_dial_us() {
+        let (mut dialer, mut rng) = dialer();
+        let many: Vec<SocketAddr> = (1..=100).map(addr).collect();
+        dialer.add(PeerSource::Tracker, &many, Time::ZERO);
+        assert_eq!(dialer.due(30, Time::ZERO, &mut rng).len(), 10);
+        assert_eq!(dialer.due(30, Time::ZERO, &mut rng), []);
+        dialer.add(PeerSource::Manual, &[addr(200)], Time::ZERO);
+        assert_eq!(dialer.due(60, Time::ZERO, &mut rng), [addr(200)]);
+    }
+
+    #[test]
+    fn two_machines_that_know_the_same_addresses_dial_them_in_different_orders() {
+        let many: Vec<SocketAddr> = (1..=100).map(addr).collect();
+        let mut orders = [1, 2].map(|seed| {
+            let (mut dialer, _) = dialer();
+            dialer.add(PeerSource::Tracker, &many, Time::ZERO);
+            dialer.due(0, Time::ZERO, &mut ChaCha8Rng::seed_from_u64(seed))
+        });
+        orders[0].truncate(10);
+        orders[1].truncate(10);
+        assert_ne!(sorted(orders[0].clone()), sorted(orders[1].clone()));
+    }
+
+    fn sorted(mut addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        addrs.sort_unstable();
+        addrs
     }
 }

@@ -184,8 +184,7 @@ impl Torrent {
     }
 
     fn dial(&mut self, now: Time) {
-        let room = self.config.peers_max.saturating_sub(self.peers.len());
-        for addr in self.dialer.due(room, now) {
+        for addr in self.dialer.due(self.peers.len(), now, &mut self.rng) {
             self.actions.push_back(Action::Connect { addr });
         }
     }
