@@ -160,13 +160,25 @@ impl Torrent {
             peer.suggested.remove(place);
             peer.strays = 0;
             if peer.wants.len() == 1 && peer.serving == 0 {
-                // It had nothing to wait for: its round trip wants more in advance.
-                peer.ahead = (peer.ahead * 2).min(AHEAD_MAX);
+                self.run_dry(key);
             }
         } else if !peer.given.contains(&piece) && !peer.have.has(piece) {
             spread.counts.add(piece, &mut self.rng);
             peer.given.insert(piece);
             peer.strays += u32::from(!peer.suggested.is_empty());
+        }
+    }
+
+    /// A peer had nothing to wait for. If nobody else had either, its round trip wants more in
+    /// advance; else the uplink is busy, and what is promised early cannot be given to who is free.
+    fn run_dry(&mut self, key: PeerKey) {
+        let waits = |peer: &Peer| !peer.wants.is_empty() || peer.serving > 0;
+        let is_busy = self
+            .peers
+            .iter_unchoked()
+            .any(|(other, peer)| other != key && waits(peer));
+        if let Some(peer) = self.peers.find_mut(key).filter(|_| !is_busy) {
+            peer.ahead = (peer.ahead * 2).min(AHEAD_MAX);
         }
     }
 

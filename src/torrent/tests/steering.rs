@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::harness::{Bench, PIECE_BLOCKS, sent};
-use crate::torrent::event::{CloseReason, PeerKey, VerifyOutcome};
+use crate::torrent::event::{CloseReason, PeerKey, ServeOutcome, VerifyOutcome};
 use crate::torrent::{Action, Event};
 use crate::wire::Message;
 
@@ -193,4 +193,47 @@ fn who_passes_nothing_on_is_told_from_who_does() {
     );
     let later = bench.now + Duration::from_secs(600);
     assert_eq!(bench.torrent.misers(later), [keeper]);
+}
+
+/// All that this peer waits for leaves; says what is suggested meanwhile.
+fn takes_all(bench: &mut Bench, peer: PeerKey, piece: u32) -> Vec<u32> {
+    let mut pieces = Vec::new();
+    for number in 0..PIECE_BLOCKS {
+        let mut actions = bench.says(peer, bench.request(piece, number));
+        while let Some(serve) = actions
+            .iter()
+            .position(|action| matches!(action, Action::Serve { peer: to, .. } if *to == peer))
+        {
+            let Action::Serve { peer, blocks } = actions.swap_remove(serve) else {
+                break;
+            };
+            let outcome = ServeOutcome::Sent;
+            actions.extend(bench.event(Event::Served {
+                peer,
+                blocks,
+                outcome,
+            }));
+        }
+        pieces.extend(suggested(&actions));
+    }
+    pieces
+}
+
+#[test]
+fn pieces_are_promised_early_only_if_the_uplink_runs_dry() {
+    let promised = |is_busy: bool| {
+        let mut bench = Bench::seed(60);
+        if is_busy {
+            let (other, given) = fetcher(&mut bench, 1);
+            asks_for(&mut bench, other, given[0]);
+        }
+        let (peer, mut pieces) = fetcher(&mut bench, 2);
+        for asked in 0..4 {
+            let next = pieces[asked];
+            pieces.extend(takes_all(&mut bench, peer, next));
+        }
+        pieces.len() - 4
+    };
+    let (dry, busy) = (promised(false), promised(true));
+    assert!(dry >= 2 * busy && busy > 0, "{dry} {busy}");
 }
