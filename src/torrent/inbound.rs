@@ -225,6 +225,9 @@ impl Torrent {
             self.reject(key, block, now);
             return Ok(());
         }
+        if peer.wants.is_empty() {
+            peer.waits_since = now;
+        }
         peer.wants.push_back(block);
         peer.idle_since = None;
         self.due.uploads = true;

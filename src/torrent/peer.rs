@@ -119,6 +119,8 @@ pub(super) struct Peer {
     pub(super) strays: u32,
     /// Pieces that it suggested to us.
     pub(super) suggests: VecDeque<PieceIndex>,
+    /// Since when it waits to be served, or when it last had a turn.
+    pub(super) waits_since: Time,
     /// Payload bytes handed to its socket and not written yet.
     pub(super) serving: u32,
     /// Requests made while we choke it, since the last unchoke.
@@ -191,6 +193,7 @@ impl Peer {
             steered: None,
             strays: 0,
             suggests: VecDeque::new(),
+            waits_since: now,
             serving: 0,
             choked_requests: 0,
             crossing_until: Time::ZERO,

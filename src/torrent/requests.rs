@@ -21,7 +21,7 @@ const MOVE_MAX: usize = 16;
 /// Blocks asked for twice at a time in the endgame, at most.
 const TWICE_MAX: usize = 2;
 /// A peer that sent no block for this long has others to serve first: nothing is on its way.
-const SILENT: Duration = Duration::from_millis(50);
+const SILENT: Duration = Duration::from_millis(100);
 /// A block is late if its holder needs this many times as long as the peer that could be asked.
 const LATE_FACTOR: u32 = 2;
 /// ... and at least this much longer: below it a duplicate costs more than it saves.
@@ -208,53 +208,66 @@ impl Torrent {
     }
 
     /// Everything this peer has is asked for elsewhere: takes blocks over from the peer that needs
-    /// longest, if that is much longer than this one needs. What is deep in the other's queue is
-    /// moved: cancelled there, asked for here. What may be on its way is asked for twice, but only
-    /// in the endgame, when nothing is left to be asked for.
+    /// longest of those that were asked for any of it. What is deep in the other's queue is moved:
+    /// cancelled there, asked for here. What may be on its way is asked for twice, but only of the
+    /// slowest and in the endgame, when nothing is left to be asked for.
     fn pick_late(&mut self, key: PeerKey, now: Time, blocks: &mut Vec<Block>) {
-        let Some(peer) = self.peers.find(key) else {
-            return;
-        };
-        if peer.asked.len() >= IDLE_DEPTH || peer.peer_choking {
-            return;
+        let holders = self.late_holders(key, now);
+        for &holder_key in &holders {
+            let (Some(peer), Some(holder)) = (self.peers.find(key), self.peers.find(holder_key))
+            else {
+                return;
+            };
+            let fair = (holder.asked.len() - peer.asked.len()) / 2;
+            let room = peer.room().min(MOVE_MAX).min(fair);
+            let is_silent = now.since(holder.owes_since) >= SILENT;
+            let sent = if is_silent { 0 } else { SENT_DEPTH };
+            let unsent = holder.asked.iter().skip(sent).rev();
+            let movable = unsent.filter(|block| peer.have.has(block.piece()));
+            blocks.extend(movable.copied().take(room));
+            blocks.retain(|&block| self.partial.ask_again(block, key));
+            if !blocks.is_empty() {
+                self.take_back(holder_key, blocks.clone(), now);
+                return;
+            }
         }
-        let is_endgame = self.availability.pickable().is_empty();
-        let pace = peer.time_for(1, now);
-        let slowest = self
-            .peers
-            .iter()
-            .filter(|(other, holder)| *other != key && holder.asked.len() > peer.asked.len())
-            .map(|(other, holder)| (expected(holder, now), other))
-            .max();
-        let Some((theirs, holder_key)) = slowest else {
-            return;
-        };
-        let Some(holder) = self.peers.find(holder_key) else {
-            return;
-        };
-        // Of an unproven peer we know nothing: it is taken to be as fast as the other.
-        let count = |asked: usize| u32::try_from(asked).unwrap_or(u32::MAX);
-        let pace = pace.unwrap_or(theirs / count(holder.asked.len().max(1)));
-        let ours = pace * (count(peer.asked.len()) + 1);
-        if theirs <= ours * LATE_FACTOR + LATE_MARGIN {
-            return;
-        }
-        let fair = (holder.asked.len() - peer.asked.len()) / 2;
-        let room = peer.room().min(MOVE_MAX).min(fair);
-        let is_silent = now.since(holder.owes_since) >= SILENT;
-        let sent = if is_silent { 0 } else { SENT_DEPTH };
-        let unsent = holder.asked.iter().skip(sent).rev();
-        let movable = unsent.filter(|block| peer.have.has(block.piece()));
-        blocks.extend(movable.copied().take(room));
-        blocks.retain(|&block| self.partial.ask_again(block, key));
-        if blocks.is_empty() && is_endgame {
+        let slowest = holders.first().and_then(|&holder| self.peers.find(holder));
+        if let (Some(peer), Some(holder)) = (self.peers.find(key), slowest)
+            && self.availability.pickable().is_empty()
+        {
             let sent = holder.asked.iter().take(SENT_DEPTH).rev();
             let theirs = sent.filter(|block| peer.have.has(block.piece()));
             blocks.extend(theirs.copied().take(TWICE_MAX));
             blocks.retain(|&block| self.partial.ask_again(block, key));
-            return;
         }
-        self.take_back(holder_key, blocks.clone(), now);
+    }
+
+    /// Who needs much longer for what it was asked than this peer would, slowest first; nobody if
+    /// this peer is not idle.
+    fn late_holders(&self, key: PeerKey, now: Time) -> Vec<PeerKey> {
+        let Some(peer) = self.peers.find(key) else {
+            return Vec::new();
+        };
+        if peer.asked.len() >= IDLE_DEPTH || peer.peer_choking {
+            return Vec::new();
+        }
+        let count = |asked: usize| u32::try_from(asked).unwrap_or(u32::MAX);
+        let pace = peer.time_for(1, now);
+        let is_late = |theirs: Duration, asked: usize| {
+            // Of an unproven peer we know nothing: it is taken to be as fast as the other.
+            let pace = pace.unwrap_or(theirs / count(asked));
+            theirs > pace * (count(peer.asked.len()) + 1) * LATE_FACTOR + LATE_MARGIN
+        };
+        let mut late: Vec<(Duration, PeerKey)> = self
+            .peers
+            .iter()
+            .filter(|(other, holder)| *other != key && holder.asked.len() > peer.asked.len())
+            .map(|(other, holder)| (expected(holder, now), holder.asked.len(), other))
+            .filter(|&(theirs, asked, _)| is_late(theirs, asked))
+            .map(|(theirs, _, other)| (theirs, other))
+            .collect();
+        late.sort_unstable();
+        late.into_iter().rev().map(|(_, holder)| holder).collect()
     }
 
     /// Cancels blocks that somebody else was asked for.

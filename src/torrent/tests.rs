@@ -3,6 +3,7 @@
 mod faults;
 mod fuzz;
 mod harness;
+mod serving;
 mod steering;
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
-//! Who is served when: turn by turn among the unchoked, block by block, within the upload limit.
+//! Who is served when: piece by piece, rarest first, within the upload limit.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::Torrent;
 use super::event::{Action, PeerKey, ServeOutcome};
@@ -9,9 +10,13 @@ use crate::layout::{Block, PieceIndex};
 use crate::time::Time;
 use crate::wire::{BlockRequest, Message};
 
-/// Payload bytes that all sockets together may hold whatever the rate. Chosen: a few blocks for each
-/// of a handful of peers.
-const SERVING_MIN: u64 = 128 << 10;
+/// Payload bytes that all sockets together may hold whatever the rate: one block leaves while the
+/// next one waits. What is more cannot be taken back from a slow uplink when somebody else is faster.
+const SERVING_MIN: u64 = 32 << 10;
+
+/// Others whose pieces are rarer are served first for this long at most. Chosen: long enough for the
+/// turns of many pieces, short enough that nobody takes us for gone.
+const PASSED_OVER_MAX: Duration = Duration::from_secs(1);
 
 /// Whose turn it was last.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +35,17 @@ impl Turn {
     };
 }
 
+/// Who is served before whom: the lesser one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Its piece is begun.
+    Begun,
+    /// It waits too long, since then.
+    Overdue(Time),
+    /// So many have the piece that it wants.
+    Holders(u32),
+}
+
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TurnEnd {
@@ -44,26 +60,12 @@ impl Torrent {
     /// enough. A piece that was begun is finished before the next peer has its turn: what is whole
     /// can be passed on, and halves everywhere cannot.
     pub(super) fn serve(&mut self, now: Time) {
-        let mut waiting: VecDeque<PeerKey> = self
-            .peers
-            .iter_unchoked()
-            .filter(|(_, peer)| self.can_be_served(peer, now))
-            .map(|(key, _)| key)
-            .collect();
-        let after = match self.turn {
-            // Whose piece is not finished goes on.
-            Turn {
-                peer,
-                piece: Some(piece),
-            } if self.wants_first(peer, piece) => waiting.iter().position(|&key| key >= peer),
-            Turn { peer, .. } => waiting.iter().position(|&key| key > peer),
-        };
-        waiting.rotate_left(after.unwrap_or(0));
+        let mut waiting = self.waiting(now);
         let mut room = self.serving_room(now);
         let mut batches: BTreeMap<PeerKey, Vec<Block>> = BTreeMap::new();
-        while let Some(key) = waiting.pop_front()
-            && self.upload.is_open(now)
+        while self.upload.is_open(now)
             && room > 0
+            && let Some(key) = waiting.pop_front()
         {
             let batch = batches.entry(key).or_default();
             let taken = self.take_turn(key, &mut room, batch, now);
@@ -75,6 +77,31 @@ impl Torrent {
             self.actions.push_back(Action::Serve { peer, blocks });
         }
         self.note_who_waits(now);
+    }
+
+    /// Who can be served, in order: whose piece is begun; who has waited too long, longest first;
+    /// then whose piece fewest have, so that soon others can pass it on too; then in turn.
+    fn waiting(&self, now: Time) -> VecDeque<PeerKey> {
+        let Turn { peer: last, piece } = self.turn;
+        let mut waiting: Vec<(Rank, bool, PeerKey)> = self
+            .peers
+            .iter_unchoked()
+            .filter(|(_, peer)| self.can_be_served(peer, now))
+            .map(|(key, peer)| {
+                let waited = now.since(peer.waits_since);
+                let first = peer.wants.front().map(|block| block.piece());
+                let rank = match first {
+                    _ if key == last && first == piece => Rank::Begun,
+                    Some(first) if waited < PASSED_OVER_MAX => {
+                        Rank::Holders(self.availability.of(first))
+                    }
+                    _ => Rank::Overdue(peer.waits_since),
+                };
+                (rank, key <= last, key)
+            })
+            .collect();
+        waiting.sort_unstable();
+        waiting.into_iter().map(|(.., key)| key).collect()
     }
 
     /// Takes what this peer wants of one piece.
@@ -91,6 +118,7 @@ impl Torrent {
         let credit = peer.serve_credit(&self.config, now);
         let piece = peer.wants.front().map(|block| block.piece());
         self.turn = Turn { peer: key, piece };
+        peer.waits_since = now;
         while let Some(&block) = peer.wants.front() {
             if Some(block.piece()) != piece {
                 self.turn.piece = None;
@@ -110,12 +138,6 @@ impl Torrent {
             batch.push(block);
         }
         TurnEnd::Enough
-    }
-
-    /// Whether the next block that this peer wants is of this piece.
-    fn wants_first(&self, key: PeerKey, piece: PieceIndex) -> bool {
-        let first = self.peers.find(key).and_then(|peer| peer.wants.front());
-        first.is_some_and(|block| block.piece() == piece)
     }
 
     /// Payload bytes that sockets may still be given: in all they hold 25 ms worth, so that the order

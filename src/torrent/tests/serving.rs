@@ -1,0 +1,91 @@
+//! Who is served first when more is wanted than the uplink takes.
+
+use std::time::Duration;
+
+use super::harness::{Bench, PIECE_BLOCKS};
+use crate::torrent::event::{PeerKey, ServeOutcome};
+use crate::torrent::{Action, Event};
+use crate::wire::Message;
+
+/// Connects a peer that has these pieces and is unchoked.
+fn fetcher(bench: &mut Bench, n: u8, has: &[u32]) -> PeerKey {
+    let (peer, _) = bench.connect(n);
+    bench.says(peer, Message::HaveNone);
+    for &piece in has {
+        bench.says(peer, Message::Have(piece));
+    }
+    bench.says(peer, Message::Interested);
+    peer
+}
+
+/// Asks for every block of a piece; says what is handed to sockets.
+fn asks_for(bench: &mut Bench, peer: PeerKey, piece: u32) -> Vec<Action> {
+    let ask = |number| bench.request(piece, number);
+    let requests: Vec<Message> = (0..PIECE_BLOCKS).map(ask).collect();
+    let actions = requests
+        .into_iter()
+        .flat_map(|request| bench.says(peer, request));
+    actions
+        .filter(|action| matches!(action, Action::Serve { .. }))
+        .collect()
+}
+
+/// A seed whose sockets are full, and what is in them.
+fn busy_seed() -> (Bench, Vec<Action>) {
+    let mut bench = Bench::seed(20);
+    let busy = fetcher(&mut bench, 1, &[]);
+    let served = asks_for(&mut bench, busy, 0);
+    (bench, served)
+}
+
+/// These blocks leave, and all that is served after them; says in which order pieces went to whom.
+fn sends(bench: &mut Bench, mut serving: Vec<Action>) -> Vec<(PeerKey, u32)> {
+    let mut next = Vec::new();
+    while let Some(action) = serving.pop() {
+        let Action::Serve { peer, blocks } = action else {
+            continue;
+        };
+        let outcome = ServeOutcome::Sent;
+        for action in bench.event(Event::Served {
+            peer,
+            blocks,
+            outcome,
+        }) {
+            if let Action::Serve { peer, blocks } = &action {
+                next.extend(blocks.iter().map(|block| (*peer, block.piece().get())));
+                serving.push(action);
+            }
+        }
+    }
+    next.dedup();
+    next
+}
+
+#[test]
+fn what_fewest_have_is_served_first() {
+    let (mut bench, serving) = busy_seed();
+    let common = fetcher(&mut bench, 2, &[8]);
+    let rare = fetcher(&mut bench, 3, &[9]);
+    fetcher(&mut bench, 4, &[9]);
+    assert_eq!(asks_for(&mut bench, common, 9), []);
+    assert_eq!(asks_for(&mut bench, rare, 8), []);
+    let next = sends(&mut bench, serving);
+    let place = |wanted| next.iter().position(|&served| served == wanted);
+    let (rare, common) = (place((rare, 8)), place((common, 9)));
+    assert!(rare.is_some() && rare < common, "{next:?}");
+}
+
+#[test]
+fn nobody_is_passed_over_for_longer_than_a_second() {
+    let (mut bench, serving) = busy_seed();
+    let common = fetcher(&mut bench, 2, &[8]);
+    let rare = fetcher(&mut bench, 3, &[9]);
+    fetcher(&mut bench, 4, &[9]);
+    assert_eq!(asks_for(&mut bench, common, 9), []);
+    bench.pass(Duration::from_millis(1_100));
+    assert_eq!(asks_for(&mut bench, rare, 8), []);
+    let next = sends(&mut bench, serving);
+    let place = |wanted| next.iter().position(|&served| served == wanted);
+    let (rare, common) = (place((rare, 8)), place((common, 9)));
+    assert!(common.is_some() && common < rare, "{next:?}");
+}
