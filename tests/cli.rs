@@ -8,6 +8,8 @@ mod bench;
 mod commands;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/magnets.rs"]
+mod magnets;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
 #[path = "cli/process.rs"]

@@ -32,6 +32,26 @@ pub(super) enum Event {
         /// The port that peers can reach us on.
         port: u16,
     },
+    /// The swarm of a magnet link is asked for its manifest.
+    Lookup {
+        /// The swarm, in hexadecimal.
+        infohash: String,
+        /// What the link calls it.
+        name: Option<String>,
+        /// The port that peers can reach us on.
+        port: u16,
+    },
+    /// How far the manifest of a magnet link is here.
+    Asking {
+        /// Bytes of it that are here.
+        done: u64,
+        /// Its size, 0 if unknown.
+        size: u64,
+        /// Connections.
+        peers: u32,
+        /// Why nothing moves, if nothing does.
+        waiting: Option<String>,
+    },
     /// How far hashing is.
     Hashing {
         /// Bytes hashed.

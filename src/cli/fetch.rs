@@ -1,8 +1,10 @@
 //! `swarm fetch`: gets files, gives what is already here meanwhile, and ends when that is fair.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -12,7 +14,9 @@ use super::error::{CliError, Exit};
 use super::event::{Event, lossy};
 use super::fault::shown;
 use super::hashing::{Label, sampled};
-use super::manifest::{self, Manifest};
+use super::joining::Hints;
+use super::lookup::{self, Looked};
+use super::manifest::{self, Target};
 use super::pace::{bound_of_fetch, fetch_parts, share_of};
 use super::screen::{done_parts, stopped_line};
 use super::seed::quoted;
@@ -20,6 +24,7 @@ use super::text::{Style, Text};
 use super::transfer::{Content, Happened, Transfer};
 use super::units::{percent, show_counted, show_size, show_took};
 use super::{App, select, show, units};
+use crate::metainfo::Metainfo;
 use crate::metainfo::escape::escape;
 use crate::storage::{Allocate, FetchOptions, Opened, Store};
 use crate::torrent::event::DiskFault;
@@ -31,8 +36,8 @@ use crate::torrent::event::DiskFault;
     reason = "each is a flag of its own on the command line"
 )]
 pub(super) struct FetchArgs {
-    /// Manifests to fetch, one after the other
-    #[arg(required = true, value_name = "MANIFEST")]
+    /// What to fetch, one after the other: manifests, magnet links, info-hashes
+    #[arg(required = true, value_name = "MANIFEST|MAGNET|INFOHASH")]
     inputs: Vec<OsString>,
     /// Directory to fetch into
     #[arg(short, long, value_name = "DIR", default_value = ".")]
@@ -105,14 +110,17 @@ pub(super) fn run(args: &FetchArgs, app: &mut App<'_>) -> Result<Exit, CliError>
         return Err(CliError::new(Exit::Usage, what).help("run swarm fetch once for each"));
     }
     for (place, input) in args.inputs.iter().enumerate() {
-        let manifest = manifest::open_any(input, &args.network, app)?;
+        let order = match ordered(args, input, app)? {
+            Ok(order) => order,
+            Err(exit) => return Ok(exit),
+        };
         if args.list {
-            let summary = show::summary(&manifest.meta, true);
+            let summary = show::summary(&order.meta, true);
             app.printer.event(&Event::Manifest(Box::new(summary)));
-            show::list_files(&manifest.meta, app);
+            show::list_files(&order.meta, app);
             continue;
         }
-        let exit = fetch(args, &manifest, app)?;
+        let exit = fetch(args, &order, app)?;
         if exit != Exit::Done {
             return Ok(exit);
         }
@@ -124,13 +132,53 @@ pub(super) fn run(args: &FetchArgs, app: &mut App<'_>) -> Result<Exit, CliError>
     Ok(Exit::Done)
 }
 
-fn fetch(args: &FetchArgs, manifest: &Manifest, app: &mut App<'_>) -> Result<Exit, CliError> {
-    let meta = &manifest.meta;
+/// One thing to fetch.
+struct Order {
+    meta: Arc<Metainfo>,
+    hints: Hints,
+    /// The only files that a magnet link wants, by their places in the manifest.
+    select_only: Vec<RangeInclusive<usize>>,
+    /// Whether the manifest came from peers.
+    is_from_peers: bool,
+}
+
+/// Reads a manifest, or asks the swarm of a magnet link for it; or how the user stopped that.
+fn ordered(
+    args: &FetchArgs,
+    input: &OsStr,
+    app: &mut App<'_>,
+) -> Result<Result<Order, Exit>, CliError> {
+    let magnet = match manifest::target(input, app)? {
+        Target::Magnet(magnet) => magnet,
+        Target::Manifest(meta) => {
+            return Ok(Ok(Order {
+                meta,
+                hints: Hints::default(),
+                select_only: Vec::new(),
+                is_from_peers: false,
+            }));
+        }
+    };
+    let dir = output_dir(args, app)?;
+    let found = lookup::manifest_of(&magnet, (&dir, args.stall_timeout), &args.network, app)?;
+    Ok(match found {
+        Looked::Stopped(exit) => Err(exit),
+        Looked::Here(meta, hints) => Ok(Order {
+            meta,
+            hints,
+            select_only: magnet.select_only,
+            is_from_peers: true,
+        }),
+    })
+}
+
+fn fetch(args: &FetchArgs, order: &Order, app: &mut App<'_>) -> Result<Exit, CliError> {
+    let meta = &order.meta;
     let name = args
         .output
         .clone()
         .unwrap_or_else(|| meta.name().to_owned());
-    let opened = open_output(args, manifest, &name, app)?;
+    let opened = open_output(args, order, &name, app)?;
     let target = app.dir.join(&args.dir).join(&name);
     if opened.already_complete {
         tell_already_complete(&target, opened.have.count(), app);
@@ -143,6 +191,12 @@ fn fetch(args: &FetchArgs, manifest: &Manifest, app: &mut App<'_>) -> Result<Exi
             return Ok(Exit::Done);
         }
     }
+    if order.is_from_peers
+        && let Err(error) = opened.store.keep_manifest()
+    {
+        // It will have to be asked for again, no more.
+        tracing::debug!("manifest not kept: {error}");
+    }
     let have = opened.have.count();
     let content = Content {
         meta: meta.clone(),
@@ -151,37 +205,32 @@ fn fetch(args: &FetchArgs, manifest: &Manifest, app: &mut App<'_>) -> Result<Exi
         have: opened.have,
         wanted: opened.wanted,
     };
-    let mut transfer = Transfer::start(content, &args.network, app)?;
+    let mut transfer = Transfer::start(content, (&args.network, &order.hints), app)?;
     transfer.tell_start("fetch", have, &app.dir.join(&args.dir), app);
     let ended = if opened.already_complete {
         serve(&mut transfer, None, app).map(|()| Exit::Done)
     } else {
-        transfer_all(args, manifest, &mut transfer, app)
+        transfer_all(args, meta, &mut transfer, app)
     };
     transfer.stop(ended, app)
 }
 
 fn open_output(
     args: &FetchArgs,
-    manifest: &Manifest,
+    order: &Order,
     name: &str,
     app: &mut App<'_>,
 ) -> Result<Opened, CliError> {
-    let dir = app.dir.join(&args.dir);
-    if !dir.is_dir() {
-        let typed = shown(&dir, app.dir);
-        let failure = CliError::new(Exit::Input, format!("{typed} is no directory"));
-        let help = format!("mkdir -p {}", quoted(&typed));
-        return Err(if dir.exists() {
-            failure
-        } else {
-            failure.help(help)
-        });
-    }
+    let meta = Arc::clone(&order.meta);
+    let is_asked = !args.select.is_empty() || args.select_file.is_some();
     let options = FetchOptions {
-        dir,
+        dir: output_dir(args, app)?,
         name: args.output.clone(),
-        selected: select::files(&manifest.meta, &args.select, args.select_file.as_deref())?,
+        selected: if is_asked {
+            select::files(&meta, &args.select, args.select_file.as_deref())?
+        } else {
+            select::only(&meta, &order.select_only)
+        },
         allocate: match args.allocate {
             AllocateArg::None => Allocate::None,
             AllocateArg::Sparse => Allocate::Sparse,
@@ -195,9 +244,23 @@ fn open_output(
         verb: "Checking",
         name,
     };
-    let meta = manifest.meta.clone();
     sampled(app, label, |meter| Store::fetch(meta, &options, meter))
         .map_err(|error| app.fault(&error))
+}
+
+/// The directory to fetch into.
+fn output_dir(args: &FetchArgs, app: &App<'_>) -> Result<PathBuf, CliError> {
+    let dir = app.dir.join(&args.dir);
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    let typed = shown(&dir, app.dir);
+    let failure = CliError::new(Exit::Input, format!("{typed} is no directory"));
+    Err(if dir.exists() {
+        failure
+    } else {
+        failure.help(format!("mkdir -p {}", quoted(&typed)))
+    })
 }
 
 fn tell_already_complete(target: &Path, have: u32, app: &mut App<'_>) {
@@ -223,7 +286,7 @@ fn tell_already_complete(target: &Path, have: u32, app: &mut App<'_>) {
 /// Downloads, publishes, runs the hook, and serves those who are not finished yet.
 fn transfer_all(
     args: &FetchArgs,
-    manifest: &Manifest,
+    meta: &Metainfo,
     transfer: &mut Transfer,
     app: &mut App<'_>,
 ) -> Result<Exit, CliError> {
@@ -240,7 +303,7 @@ fn transfer_all(
     };
     tell_complete(transfer, &path, args.network.download_limit, app);
     if let Some(program) = &args.on_complete {
-        run_hook(program, &path, manifest, app)?;
+        run_hook(program, &path, meta, app)?;
     }
     if args.seed {
         serve(transfer, None, app)?;
@@ -336,10 +399,9 @@ fn tell_complete(transfer: &Transfer, path: &Path, limit: Option<u64>, app: &mut
 fn run_hook(
     program: &Path,
     path: &Path,
-    manifest: &Manifest,
+    meta: &Metainfo,
     app: &mut App<'_>,
 ) -> Result<(), CliError> {
-    let meta = &manifest.meta;
     let found = app.dir.join(program);
     let status = process::Command::new(if found.is_file() { &found } else { program })
         .arg(path)

@@ -40,18 +40,67 @@ pub(super) fn open(input: &OsStr, app: &App<'_>) -> Result<Manifest, CliError> {
     }
 }
 
+/// What `swarm fetch` is told to get.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    /// What this manifest describes.
+    Manifest(Arc<Metainfo>),
+    /// What this link names; its manifest is to be asked for.
+    Magnet(Magnet),
+}
+
+/// Reads what `input` names: a manifest, or if there is no such file a magnet link or an info hash.
+pub(super) fn target(input: &OsStr, app: &App<'_>) -> Result<Target, CliError> {
+    if let Some(text) = input.to_str().filter(|_| !app.dir.join(input).exists()) {
+        refuse_url(text)?;
+        match Magnet::parse(text) {
+            Ok(magnet) => return Ok(Target::Magnet(magnet)),
+            Err(error) if is_link(text) => {
+                return Err(CliError::new(Exit::Manifest, error.to_string()).because(&error));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(Target::Manifest(open(input, app)?.meta))
+}
+
 /// Reads the manifest that `input` names; says what to do if it is a magnet link, a URL or an
-/// info-hash, which name content but bring no manifest.
-pub(super) fn open_any(
-    input: &OsStr,
-    network: &Network,
-    app: &App<'_>,
-) -> Result<Manifest, CliError> {
-    match input.to_str() {
-        Some(text) if !app.dir.join(input).exists() => refuse_other_forms(text, network)?,
-        _ => {}
+/// info-hash: to give content it must be here.
+pub(super) fn open_here(input: &OsStr, app: &App<'_>) -> Result<Manifest, CliError> {
+    if let Some(text) = input.to_str().filter(|_| !app.dir.join(input).exists()) {
+        refuse_url(text)?;
+        if is_link(text) || Magnet::parse(text).is_ok() {
+            let what = "a magnet link names content, to seed it takes the manifest and the data";
+            return Err(CliError::new(Exit::Manifest, what)
+                .help("swarm fetch LINK --seed gets it and then serves it"));
+        }
     }
     open(input, app)
+}
+
+/// Refuses a link for which nobody could be asked.
+pub(super) fn check_ways(magnet: &Magnet, network: &Network) -> Result<(), CliError> {
+    let named = [&magnet.trackers, &magnet.peers, &network.peer];
+    let is_lost = named.iter().all(|named| named.is_empty())
+        && network.tracker.is_empty()
+        && network.peers_from.is_none();
+    if is_lost {
+        let what =
+            "no way to find peers: this magnet has no tracker and no peer, and the DHT is off";
+        return Err(
+            CliError::new(Exit::Network, what).help("quote the link, or add --peer HOST:PORT")
+        );
+    }
+    Ok(())
+}
+
+/// What it means for the user that the manifest of a link cannot be used.
+pub(super) fn refused_metadata(error: &MetainfoError) -> CliError {
+    let exit = match error {
+        MetainfoError::SameButCase(..) => Exit::Exists,
+        _ => Exit::Manifest,
+    };
+    CliError::new(exit, error.about("the manifest of this link")).because(error)
 }
 
 /// Whether the file starts as a manifest does.
@@ -168,45 +217,23 @@ fn offered(dir: &Path) -> Vec<String> {
     names
 }
 
-fn refuse_other_forms(text: &str, network: &Network) -> Result<(), CliError> {
-    if text.starts_with("magnet:") {
-        return Err(refuse_magnet(text, network));
-    }
-    if text.starts_with("http://") || text.starts_with("https://") {
-        let file = text
-            .rsplit('/')
-            .next()
-            .filter(|file| file.ends_with(".torrent"));
-        let file = file.unwrap_or("NAME.torrent");
-        return Err(
-            CliError::new(Exit::Input, "swarm cannot download a manifest from a URL").help(
-                format!("curl -o {file} {text} and then: swarm fetch {file}"),
-            ),
-        );
-    }
-    if text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(no_metadata("an info-hash"));
-    }
-    Ok(())
+fn is_link(text: &str) -> bool {
+    text.get(..7)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("magnet:"))
 }
 
-fn refuse_magnet(text: &str, network: &Network) -> CliError {
-    let is_lost = network.peer.is_empty() && network.tracker.is_empty();
-    match Magnet::parse(text) {
-        Err(error) => CliError::new(Exit::Manifest, error.to_string()).because(&error),
-        Ok(magnet) if is_lost && magnet.trackers.is_empty() && magnet.peers.is_empty() => {
-            let what =
-                "no way to find peers: this magnet has no tracker and no peer, and the DHT is off";
-            CliError::new(Exit::Network, what).help("quote the link, or add --peer HOST:PORT")
-        }
-        Ok(_) => no_metadata("a magnet link"),
+fn refuse_url(text: &str) -> Result<(), CliError> {
+    if !text.starts_with("http://") && !text.starts_with("https://") {
+        return Ok(());
     }
-}
-
-fn no_metadata(what: &str) -> CliError {
-    CliError::new(
-        Exit::Manifest,
-        format!("{what} is not enough: swarm needs the manifest itself"),
+    let file = text
+        .rsplit('/')
+        .next()
+        .filter(|file| file.ends_with(".torrent"));
+    let file = file.unwrap_or("NAME.torrent");
+    Err(
+        CliError::new(Exit::Input, "swarm cannot download a manifest from a URL").help(format!(
+            "curl -o {file} {text} and then: swarm fetch {file}"
+        )),
     )
-    .help("copy the .torrent here and then: swarm fetch NAME.torrent --peer HOST:PORT")
 }

@@ -2,6 +2,7 @@
 //!
 //! No clock, no terminal, no state; so every screen is a snapshot test.
 
+mod asking;
 mod benching;
 mod fetching;
 mod hashing;
@@ -14,11 +15,14 @@ mod waiting;
 
 use std::time::Duration;
 
+use console::measure_text_width;
+
 use super::event;
 use super::text::{Style, Text};
 use super::units::{show_count, show_counted};
 use crate::torrent::Progress;
 
+pub(super) use asking::Asking;
 pub(super) use benching::Benching;
 pub(super) use fetching::{Fetching, done_parts, stopped_line};
 pub(super) use hashing::Hashing;
@@ -82,6 +86,22 @@ fn bar_spans(line: Text, done: u64, total: u64, columns: usize) -> Text {
         "━".repeat(full) + if half == 1 { "╸" } else { "" },
     )
     .styled(Style::Dim, "─".repeat(columns - full - half))
+}
+
+/// The text on lines of at most `width` columns, each after one space.
+fn wrapped(text: &str, width: usize) -> Vec<Text> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is a first line");
+        if line.is_empty() || measure_text_width(line) + 1 + measure_text_width(word) <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(format!(" {word}"));
+        }
+    }
+    let styled = |line| Text::default().styled(Style::Warn, line).fitted(width);
+    lines.into_iter().map(styled).collect()
 }
 
 /// Without the spaces that would split a log line's value.

@@ -13,6 +13,7 @@ use super::args::Network;
 use super::error::{CliError, Exit};
 use super::fault::shown;
 use super::hashing::{Label, sampled};
+use super::joining::Hints;
 use super::manifest::{self, Manifest};
 use super::pace::{bound_of_seed, seed_parts};
 use super::screen::copies_sent;
@@ -117,12 +118,13 @@ pub(super) fn run(args: &SeedArgs, app: &mut App<'_>) -> Result<Exit, CliError> 
         have: all.clone(),
         wanted: all,
     };
-    let mut transfer = Transfer::start(content, &args.network, app)?;
+    let mut transfer = Transfer::start(content, (&args.network, &Hints::default()), app)?;
     let pieces = meta.layout().piece_count();
     let dir = source.data.parent().unwrap_or(app.dir);
     transfer.tell_start("seed", pieces, dir, app);
     let reachable = SocketAddr::new(reachable_ip(args.network.bind), transfer.port());
-    introduce(&source.manifest, source.wrote, reachable, app);
+    let made = (&source.manifest, source.wrote);
+    introduce(made, (reachable, transfer.trackers()), app);
     tell_who_hears(transfer.trackers(), app);
     let served = serve(args, &mut transfer, app);
     if served.is_ok() {
@@ -171,7 +173,7 @@ fn created(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
 
 /// Opens the data of a manifest and checks every byte of it.
 fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
-    let manifest = manifest::open_any(&args.input, &args.network, app)?;
+    let manifest = manifest::open_here(&args.input, app)?;
     let meta = &manifest.meta;
     let data = manifest::locate_data(&manifest, args.data.as_deref(), app)?;
     let store = Store::seed(Arc::clone(meta), &data).map_err(|error| app.fault(&error))?;
@@ -209,12 +211,17 @@ fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
 }
 
 /// Says what is seeded, and what to type on the other machines.
-fn introduce(manifest: &Manifest, wrote: Option<&str>, reachable: SocketAddr, app: &mut App<'_>) {
+fn introduce(
+    (manifest, wrote): (&Manifest, Option<&str>),
+    (reachable, trackers): (SocketAddr, &[String]),
+    app: &mut App<'_>,
+) {
     let meta = &manifest.meta;
     let typed = shown(&manifest.path, app.dir);
     let mut parts = show::headline("Seeding", meta.name(), meta);
     parts.extend(wrote.map(|wrote| Text::new(format!("{wrote} {typed}"))));
     let mut magnet = magnet::of_manifest(meta);
+    magnet.trackers = trackers.to_vec();
     magnet.peers.push(reachable.to_string());
     app.printer.result(parts, &magnet.to_string());
     let file = quoted(
@@ -224,12 +231,19 @@ fn introduce(manifest: &Manifest, wrote: Option<&str>, reachable: SocketAddr, ap
             .unwrap_or_default()
             .to_string_lossy(),
     );
-    app.printer.say(&Text::new(format!(
-        " On each machine, with a copy of {file}, run:"
-    )));
+    app.printer.say(&Text::new(if meta.is_private() {
+        format!(" On each machine, with a copy of {file}, run:")
+    } else {
+        " On each machine run one of:".to_owned()
+    }));
     app.printer.say(&Text::new(format!(
         "   swarm fetch {file} --peer {reachable}"
     )));
+    if !meta.is_private() {
+        let link = quoted(&magnet.to_string());
+        app.printer
+            .say(&Text::new(format!("   swarm fetch {link}")));
+    }
     if !meta.trackers().is_empty() {
         let others = "(transmission, qBittorrent, rqbit: the same file)";
         let line = Text::new(format!("   aria2c --seed-time=0 {file}      "));

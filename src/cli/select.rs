@@ -1,5 +1,7 @@
 //! Which files of a manifest to fetch: by pattern, by number, or all of them.
 
+use std::ops::RangeInclusive;
+
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::error::{CliError, Exit};
@@ -44,6 +46,26 @@ pub(super) fn files(
         }
     }
     Ok(Some(selected))
+}
+
+/// One flag per file for the places in the manifest that a magnet link names (BEP 53), or `None` for
+/// all of them. Places without a file are passed over; if none has one, the link means nothing.
+pub(super) fn only(meta: &Metainfo, places: &[RangeInclusive<usize>]) -> Option<Vec<bool>> {
+    let mut selected = vec![false; meta.files().len()];
+    let mut ranges: Vec<_> = places
+        .iter()
+        .map(|range| (*range.start(), *range.end()))
+        .collect();
+    ranges.sort_unstable();
+    // Each place is looked at once, however many ranges hold it.
+    let mut next = 0;
+    for (first, last) in ranges {
+        let end = last.saturating_add(1).min(selected.len());
+        let start = first.max(next).min(end);
+        selected[start..end].fill(true);
+        next = next.max(end);
+    }
+    selected.contains(&true).then_some(selected)
 }
 
 fn bad_numbers(error: &units::UnitError) -> CliError {

@@ -2,36 +2,28 @@
 //! and events, samples the progress four times a second.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-use rand::TryRng;
-use rand::rngs::SysRng;
 
 use super::App;
 use super::args::Network;
 use super::error::{CliError, Exit};
 use super::event::{Event, lossy};
-use super::fault::shown;
 use super::hashing::SAMPLE_INTERVAL;
+use super::joining::{Hints, of_session, session_config};
 use super::output::Status;
 use super::pace::{Arrivals, Pace, Peak, bound_of_seed, share_of};
 use super::screen::{Fetching, Fleet, Seeding, WAIT_SHOWN_AFTER, still_looking};
 use crate::bitfield::Bitfield;
-use crate::ids::PeerId;
 use crate::metainfo::Metainfo;
-use crate::runtime::{NextNotice, Session, SessionConfig, SessionError};
+use crate::runtime::{NextNotice, Session};
 use crate::storage::{StorageError, Store};
+use crate::torrent::Progress;
 use crate::torrent::event::{DiskFault, Notice, PeerSource, TrackerId};
-use crate::torrent::{Progress, TorrentConfig};
 
 /// Nobody connected for this long: the status says where was looked.
-const LOOKING_SHOWN_AFTER: Duration = Duration::from_secs(15);
-
-/// Ports that are tried if none is named (BEP 3), before any free one.
-const PORTS: std::ops::RangeInclusive<u16> = 6881..=6889;
+pub(super) const LOOKING_SHOWN_AFTER: Duration = Duration::from_secs(15);
 
 /// Different warnings printed at most: a swarm of liars must not fill a log.
 const WARNINGS_MAX: usize = 100;
@@ -97,7 +89,7 @@ impl Transfer {
     /// Listens, dials and announces from here on.
     pub(super) fn start(
         content: Content,
-        network: &Network,
+        (network, hints): (&Network, &Hints),
         app: &App<'_>,
     ) -> Result<Self, CliError> {
         let Content {
@@ -107,7 +99,7 @@ impl Transfer {
             have,
             wanted,
         } = content;
-        let config = session_config(network, app)?;
+        let config = session_config(network, hints, app)?;
         let tiers = config
             .trackers
             .clone()
@@ -414,7 +406,8 @@ const fn useful(progress: &Progress) -> u64 {
     progress.received.saturating_sub(progress.wasted)
 }
 
-fn show(status: &dyn Status, is_news: bool, app: &mut App<'_>) {
+/// Shows a status as far as it is due, at once if it is news.
+pub(super) fn show(status: &dyn Status, is_news: bool, app: &mut App<'_>) {
     if app.signals.take_report() {
         app.printer.status_line(status);
     }
@@ -424,74 +417,11 @@ fn show(status: &dyn Status, is_news: bool, app: &mut App<'_>) {
     app.printer.status(status);
 }
 
-const fn source_name(source: PeerSource) -> &'static str {
+/// What programs are told of where a peer came from.
+pub(super) const fn source_name(source: PeerSource) -> &'static str {
     match source {
         PeerSource::Manual => "manual",
         PeerSource::Tracker => "tracker",
         PeerSource::Incoming => "incoming",
-    }
-}
-
-fn session_config(network: &Network, app: &App<'_>) -> Result<SessionConfig, CliError> {
-    let mut torrent = TorrentConfig::new(PeerId::ours(random()?), 0);
-    torrent.peers_max = network.max_peers.into();
-    torrent.download_limit = network.download_limit.filter(|limit| *limit > 0);
-    torrent.upload_limit = network.upload_limit.filter(|limit| *limit > 0);
-    Ok(SessionConfig {
-        ports: network.port.clone().unwrap_or(PORTS),
-        any_port: network.port.is_none(),
-        bind: network.bind,
-        peers: peers(network, app)?,
-        torrent,
-        memory: usize::try_from(network.memory).unwrap_or(usize::MAX),
-        disk_threads: app.threads.saturating_sub(1).max(1),
-        rng_seed: u64::from_le_bytes(random()?),
-        trackers: Some(network.tracker.clone()).filter(|tiers| !tiers.is_empty()),
-    })
-}
-
-fn random<const N: usize>() -> Result<[u8; N], CliError> {
-    let mut bytes = [0; N];
-    SysRng.try_fill_bytes(&mut bytes).map_err(|error| {
-        CliError::new(Exit::Other, "the operating system gives no random numbers").because(&error)
-    })?;
-    Ok(bytes)
-}
-
-/// The peers named one by one and those in a file: a `HOST:PORT` per line, `#` starts a remark.
-fn peers(network: &Network, app: &App<'_>) -> Result<Vec<String>, CliError> {
-    let mut peers = network.peer.clone();
-    let Some(file) = &network.peers_from else {
-        return Ok(peers);
-    };
-    let path = app.dir.join(file);
-    let typed = shown(&path, app.dir);
-    let text = fs::read_to_string(&path).map_err(|error| {
-        CliError::new(Exit::Input, format!("cannot read {typed}: {error}")).because(&error)
-    })?;
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
-        }
-        peers.push(super::args::peer(line).map_err(|error| {
-            CliError::new(Exit::Usage, format!("{typed}: line {number}: {error}"))
-        })?);
-    }
-    Ok(peers)
-}
-
-fn of_session(error: &SessionError, app: &App<'_>) -> CliError {
-    match error {
-        SessionError::PortInUse { port } => {
-            let next = port.checked_add(1).unwrap_or(6881);
-            CliError::new(Exit::Network, error.to_string())
-                .help(format!("-p {next}, or omit -p to take any free port"))
-        }
-        SessionError::Bind { source, .. } => {
-            CliError::new(Exit::Network, error.to_string()).because(source)
-        }
-        SessionError::Start(_) => CliError::new(Exit::Other, error.to_string()).because(error),
-        SessionError::Storage(error) => app.fault(error),
     }
 }

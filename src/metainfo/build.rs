@@ -11,7 +11,7 @@ use super::{
     FILES_MAX, FileEntry, FileKind, Metainfo, MetainfoError, PIECE_LEN_RANGE, PIECES_MAX,
     TOTAL_LEN_MAX, escape, files, names,
 };
-use crate::bencode::{put_bytes, put_int};
+use crate::bencode::{Limits, put_bytes, put_int};
 use crate::ids::PieceHash;
 
 /// What manifests say made them: no finer version, so that every build of a release writes the same.
@@ -20,6 +20,8 @@ pub const CREATED_BY: &str = "swarm/0.1";
 /// The pieces that content is divided into by choice are at least and at most this long, in bytes.
 /// Longer ones fail with some clients, shorter ones only add overhead.
 const PIECE_LEN_CHOICE: std::ops::RangeInclusive<u64> = 64 << 10..=16 << 20;
+/// What bencode adds to a URL in a list of lists, at most.
+const HINT_LEN: usize = 8;
 /// The most pieces that the choice aims at.
 const PIECES_AIM: u64 = 2_048;
 
@@ -219,6 +221,34 @@ impl Builder {
         put_text(out, "source", self.source.as_deref());
         out.push(b'e');
     }
+}
+
+/// A manifest around a raw `info` dictionary. What does not fit the longest manifest is left out:
+/// trackers are hints, `info` is the content.
+pub(super) fn around(info: &[u8], trackers: &[String], web_seeds: &[String]) -> Vec<u8> {
+    let hints = trackers.iter().chain(web_seeds);
+    let hints_len: usize = hints.map(|url| url.len() + HINT_LEN).sum();
+    if info.len() + hints_len + 64 > Limits::MANIFEST.input {
+        return [b"d4:info", info, b"e"].concat();
+    }
+    let mut out = vec![b'd'];
+    put_text(&mut out, "announce", trackers.first().map(String::as_str));
+    if trackers.len() > 1 {
+        put_bytes(&mut out, b"announce-list");
+        out.push(b'l');
+        for url in trackers {
+            put_list(&mut out, [url].into_iter());
+        }
+        out.push(b'e');
+    }
+    put_bytes(&mut out, b"info");
+    out.extend_from_slice(info);
+    if !web_seeds.is_empty() {
+        put_bytes(&mut out, b"url-list");
+        put_list(&mut out, web_seeds.iter());
+    }
+    out.push(b'e');
+    out
 }
 
 fn put_files(out: &mut Vec<u8>, entries: &[FileEntry]) {

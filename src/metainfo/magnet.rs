@@ -4,6 +4,7 @@
 //! an error.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use super::escape::escape;
 use super::parse::{URLS_MAX, url};
@@ -11,6 +12,9 @@ use crate::ids::InfoHash;
 
 /// The longest link that is read, in bytes.
 pub const LINK_LEN_MAX: usize = 64 << 10;
+
+/// Ranges of files that are taken from one link at most. Chosen: what the longest link holds.
+const RANGES_MAX: usize = 10_000;
 
 /// What a magnet link says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +29,9 @@ pub struct Magnet {
     pub web_seeds: Vec<String>,
     /// Peers to ask, as `host:port` (`x.pe`).
     pub peers: Vec<String>,
+    /// Numbers of the only files that are wanted, from 0 in manifest order; all if there are none
+    /// (`so`, BEP 53).
+    pub select_only: Vec<RangeInclusive<usize>>,
 }
 
 /// A text is not a magnet link that can be used.
@@ -69,6 +76,7 @@ impl Magnet {
             trackers: Vec::new(),
             web_seeds: Vec::new(),
             peers: Vec::new(),
+            select_only: Vec::new(),
         }
     }
 
@@ -97,6 +105,7 @@ impl Magnet {
             match key {
                 "tr" => add(&mut magnet.trackers, url(&value)),
                 "ws" => add(&mut magnet.web_seeds, url(&value)),
+                "so" => magnet.select_only = select_only(&value),
                 "x.pe" => add(&mut magnet.peers, Some(value).filter(|peer| is_peer(peer))),
                 _ => {}
             }
@@ -117,7 +126,15 @@ impl fmt::Display for Magnet {
         // An address needs no escapes, and people read it.
         self.peers
             .iter()
-            .try_for_each(|peer| write!(f, "&x.pe={peer}"))
+            .try_for_each(|peer| write!(f, "&x.pe={peer}"))?;
+        for (place, range) in self.select_only.iter().enumerate() {
+            f.write_str(if place == 0 { "&so=" } else { "," })?;
+            match (range.start(), range.end()) {
+                (first, last) if first == last => write!(f, "{first}")?,
+                (first, last) => write!(f, "{first}-{last}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -210,6 +227,16 @@ fn is_peer(text: &str) -> bool {
     (named || numbered) && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
+/// `0,2,4,6-8`; what is no number or range is passed over (BEP 53).
+fn select_only(text: &str) -> Vec<RangeInclusive<usize>> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let range = first.parse().ok()?..=last.parse().ok()?;
+        (!range.is_empty()).then_some(range)
+    };
+    text.split(',').filter_map(range).take(RANGES_MAX).collect()
+}
+
 /// Adds a value that is usable and new, up to a limit.
 fn add(values: &mut Vec<String>, value: Option<String>) {
     if let Some(value) = value
@@ -280,6 +307,7 @@ mod tests {
                 trackers: trackers.into_iter().collect(),
                 web_seeds: web_seeds.into_iter().collect(),
                 peers: vec![format!("10.0.0.5:{port}"), format!("[::1]:{port}"), format!("a-b.c:{port}")],
+                select_only: Vec::new(),
             };
             let text = magnet.to_string();
             prop_assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{}", text);
@@ -352,6 +380,18 @@ mod tests {
             error(&long),
             "magnet: longer than the limit in bytes: 65536"
         );
+    }
+
+    #[test]
+    fn a_link_may_want_some_files_only() {
+        let read = |so: &str| {
+            let link = format!("magnet:?xt=urn:btih:{HASH}&so={so}");
+            Magnet::parse(&link).unwrap()
+        };
+        let magnet = read("0,2,4,6-8");
+        assert_eq!(magnet.select_only, [0..=0, 2..=2, 4..=4, 6..=8]);
+        assert_eq!(Magnet::parse(&magnet.to_string()), Ok(magnet));
+        assert_eq!(read("x,,9-3,-1,5").select_only, [5..=5]);
     }
 
     #[test]

@@ -17,12 +17,15 @@ mod tests;
 
 use std::ops::Range;
 
+use crate::bencode::Limits;
 use crate::ids::{InfoHash, PieceHash};
 use crate::layout::{Layout, PieceIndex};
 
 pub use error::MetainfoError;
 pub use path::SafePath;
 
+/// The longest manifest, in bytes.
+pub const MANIFEST_LEN_MAX: usize = Limits::MANIFEST.input;
 /// Most files in a manifest.
 pub const FILES_MAX: usize = 1_000_000;
 /// Most pieces in a manifest, the limit of libtorrent.
@@ -117,6 +120,18 @@ impl Metainfo {
     /// As [`Metainfo::parse`].
     pub fn from_vec(bytes: Vec<u8>) -> Result<Self, MetainfoError> {
         parse::parse(bytes)
+    }
+
+    /// Makes a manifest around a raw `info` dictionary, with trackers each in a tier of its own.
+    ///
+    /// # Errors
+    /// As [`Metainfo::parse`], of the manifest that it makes.
+    pub fn from_info(
+        info: &[u8],
+        trackers: &[String],
+        web_seeds: &[String],
+    ) -> Result<Self, MetainfoError> {
+        Self::from_vec(build::around(info, trackers, web_seeds))
     }
 
     /// The name of the swarm.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -22,12 +22,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::disk::{ReadDone, ReadJob};
 use super::hub::Hub;
 use super::link::Link;
-use super::outbox::Waiting;
+use super::outbox::{TooSlow, Waiting};
 use super::receive::Receiver;
 use crate::layout::Block;
 use crate::torrent::Event;
 use crate::torrent::event::{CloseReason, Direction, PeerKey, Received, ServeOutcome};
-use crate::wire::{HANDSHAKE_LEN, Handshake};
+use crate::wire::metadata::piece_range;
+use crate::wire::{HANDSHAKE_LEN, Handshake, Message, MetadataMessage};
 
 /// A handshake takes this long at most.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,6 +57,9 @@ const HAVE_PAUSE: Duration = Duration::from_millis(4);
 
 /// Blocks read from the disk at a time: 256 KiB, which the pread + send path needs.
 const SERVE_BATCH: usize = 16;
+
+/// No metadata is queued for a peer for whom more than this waits. Chosen: a few pieces.
+const METADATA_ROOM: usize = 64 << 10;
 
 /// Batches being read or waiting to be written: one is read while the other is written.
 const SERVE_BATCHES: usize = 2;
@@ -248,6 +252,9 @@ impl Outbound<'_> {
         let mut stalled_at = None;
         loop {
             self.submit_reads(&reply).await;
+            if let Err(TooSlow) = self.give_metadata() {
+                return CloseReason::Io("does not read what it is sent".into());
+            }
             let now = Instant::now();
             let (must_write, may_write_soon) = match self.link.outbox.borrow().waiting() {
                 Waiting::Nothing => (false, false),
@@ -301,6 +308,28 @@ impl Outbound<'_> {
                 Err(job) => self.report(job.blocks, ServeOutcome::Unreadable).await,
             }
         }
+    }
+
+    /// Queues pieces of the metadata, as far as there is room for them.
+    fn give_metadata(&self) -> Result<(), TooSlow> {
+        let mut outbox = self.link.outbox.borrow_mut();
+        while outbox.control_len() < METADATA_ROOM {
+            let Some((id, piece)) = self.link.to_tell.borrow_mut().pop_front() else {
+                break;
+            };
+            let info = self.hub.meta.info_bytes();
+            let len = u32::try_from(info.len()).unwrap_or(u32::MAX);
+            if let Some(range) = piece_range(piece, len) {
+                let data = MetadataMessage::Data {
+                    piece,
+                    total_len: Some(u64::from(len)),
+                    bytes: Bytes::copy_from_slice(&info[range]),
+                };
+                let payload = data.encode();
+                outbox.send(&Message::Extended { id, payload })?;
+            }
+        }
+        Ok(())
     }
 
     fn next_blocks(&self) -> Vec<Block> {

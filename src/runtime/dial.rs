@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::connection::{self, Connected};
@@ -15,7 +16,7 @@ use crate::torrent::Event;
 use crate::torrent::event::{Direction, Notice, PeerSource};
 
 /// A peer that does not take the connection within this time is not there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The first wait after a name could not be resolved; doubles up to the last.
 const RESOLVE_PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -47,7 +48,8 @@ pub(super) async fn dial(hub: Rc<Hub>, addr: SocketAddr, from: Option<IpAddr>) {
     }
 }
 
-async fn connect(addr: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
+/// Connects to `addr`, from our address `from` if given and of the same family.
+pub(super) async fn connect(addr: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -60,14 +62,16 @@ async fn connect(addr: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream
 }
 
 /// Tells the core where `peer` (`host:port`) listens, as soon as that can be found out.
-pub(super) async fn resolve(hub: Rc<Hub>, peer: String, notices: Notices) {
+pub(super) async fn resolve(events: mpsc::Sender<Event>, peer: String, notices: Notices) {
     let mut pause = RESOLVE_PAUSE_MIN;
     loop {
         match lookup_host(&peer).await {
             Ok(addrs) => {
                 let addrs = addrs.collect();
                 let source = PeerSource::Manual;
-                return hub.tell(Event::PeersFound { source, addrs }).await;
+                // Without a driver the session is ending.
+                let _ = events.send(Event::PeersFound { source, addrs }).await;
+                return;
             }
             Err(error) => {
                 if pause == RESOLVE_PAUSE_MIN {

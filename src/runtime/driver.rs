@@ -30,16 +30,16 @@ use crate::torrent::{Event, Torrent};
 use crate::tracker::{AnnounceEvent, AnnounceRequest};
 
 /// Events taken from the queue at a time.
-const EVENT_BATCH: usize = 256;
+pub(super) const EVENT_BATCH: usize = 256;
 
 /// How often observers get a new snapshot: four times a second, as a status line is redrawn.
-const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
+pub(super) const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Trackers get this long to hear that we leave.
 pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An announce takes this long at most.
-const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Everything that the loop owns.
 pub(super) struct Driver {
@@ -145,6 +145,11 @@ impl Driver {
             Action::Request { peer, blocks } => self.request(peer, &blocks),
             Action::Cancel { peer, blocks } => self.queue(peer, |link| link.cancel(&blocks)),
             Action::Serve { peer, blocks } => self.serve(peer, blocks),
+            Action::GiveMetadata { peer, id, piece } => {
+                if let Some(link) = self.hub.link(peer) {
+                    link.give_metadata(id, piece);
+                }
+            }
             Action::Verify { piece } => self.finished.push_back(piece),
             Action::Forget { piece } => self.hub.buffers.borrow_mut().forget(piece),
             Action::Announce { tracker, request } => self.announce(tracker, request),

@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::sync::mpsc;
@@ -14,6 +15,7 @@ use super::disk::DiskQueue;
 use super::link::Link;
 use super::outbox::ControlBytes;
 use crate::layout::Layout;
+use crate::metainfo::Metainfo;
 use crate::torrent::Event;
 use crate::torrent::event::{PeerKey, Received};
 use crate::wire::Handshake;
@@ -24,6 +26,8 @@ pub(super) struct Hub {
     /// What we say first to every peer.
     pub(super) ours: Handshake,
     pub(super) layout: Layout,
+    /// What peers who come with a magnet link ask us for.
+    pub(super) meta: Arc<Metainfo>,
     /// To the driver. Tasks wait when it is full; the driver never waits for a task.
     pub(super) events: mpsc::Sender<Event>,
     pub(super) disk: DiskQueue,

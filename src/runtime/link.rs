@@ -23,6 +23,9 @@ pub(super) struct Link {
     pub(super) requested: RefCell<Requested>,
     /// Blocks to be read and sent, in order.
     pub(super) to_serve: RefCell<VecDeque<Block>>,
+    /// Pieces of the metadata to be sent, each under the id that the peer wants; the core limits
+    /// how many one peer may have.
+    pub(super) to_tell: RefCell<VecDeque<(u8, u32)>>,
     closed: Cell<bool>,
     wake: Notify,
 }
@@ -50,6 +53,12 @@ impl Link {
     /// Queues blocks to be read and sent.
     pub(super) fn serve(&self, blocks: Vec<Block>) {
         self.to_serve.borrow_mut().extend(blocks);
+        self.wake.notify_one();
+    }
+
+    /// Queues a piece of the metadata to be sent.
+    pub(super) fn give_metadata(&self, id: u8, piece: u32) {
+        self.to_tell.borrow_mut().push_back((id, piece));
         self.wake.notify_one();
     }
 

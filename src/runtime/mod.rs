@@ -15,6 +15,7 @@ mod driver;
 mod hub;
 mod link;
 mod listener;
+pub mod lookup;
 mod network;
 pub mod notices;
 mod outbox;
@@ -23,6 +24,7 @@ pub mod session;
 mod upkeep;
 
 pub use clock::Clock;
+pub use lookup::{Found, Lookup};
 pub use notices::NextNotice;
 pub use outbox::ControlBytes;
 pub use session::{Session, SessionConfig, SessionError};

@@ -1,9 +1,9 @@
 //! The network thread of a session: a single-threaded event loop with every socket and the driver.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::thread::JoinHandle;
 
@@ -20,6 +20,7 @@ use super::hub::Hub;
 use super::session::{Observed, SessionConfig};
 use super::{dial, listener};
 use crate::bitfield::Bitfield;
+use crate::torrent::event::PeerSource;
 use crate::torrent::{Content, Event, Torrent};
 use crate::wire::{Handshake, Reserved};
 
@@ -34,6 +35,15 @@ pub(super) struct Network {
     pub(super) context: DiskContext,
     pub(super) inbox: mpsc::Receiver<Event>,
     pub(super) progress: watch::Sender<Observed>,
+}
+
+/// Addresses in batches of one source each.
+fn by_source(known: Vec<(PeerSource, SocketAddr)>) -> BTreeMap<PeerSource, Vec<SocketAddr>> {
+    let mut batches = BTreeMap::<_, Vec<_>>::new();
+    for (source, addr) in known {
+        batches.entry(source).or_default().push(addr);
+    }
+    batches
 }
 
 impl Network {
@@ -57,7 +67,7 @@ impl Network {
             events,
             notices,
             store,
-            meta: _,
+            meta,
         } = self.context;
         let hub = Rc::new(Hub {
             ours: Handshake {
@@ -66,6 +76,7 @@ impl Network {
                 peer_id: self.config.torrent.peer_id,
             },
             layout: self.content.layout,
+            meta,
             events,
             disk: self.disk,
             buffers: RefCell::new(PieceBuffers::new(
@@ -86,7 +97,10 @@ impl Network {
             Err(error) => tracing::error!("cannot accept peers: {error}"),
         }
         for peer in self.config.peers {
-            spawn_local(dial::resolve(Rc::clone(&hub), peer, notices.clone()));
+            spawn_local(dial::resolve(hub.events.clone(), peer, notices.clone()));
+        }
+        for (source, addrs) in by_source(self.config.known) {
+            hub.tell(Event::PeersFound { source, addrs }).await;
         }
         let trackers = self.content.trackers.iter().flatten().cloned().collect();
         let seed = self.config.rng_seed;

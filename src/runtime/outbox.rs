@@ -169,6 +169,11 @@ impl Outbox {
         self.frames.push_back(frames);
     }
 
+    /// Control bytes that wait.
+    pub(super) fn control_len(&self) -> usize {
+        self.control.len()
+    }
+
     /// Bytes beside payload that were ever queued.
     pub(super) const fn queued(&self) -> ControlBytes {
         self.queued

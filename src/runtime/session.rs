@@ -4,7 +4,7 @@
 //! nothing.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ use super::{buffers::Pool, clock::Clock};
 use crate::bitfield::Bitfield;
 use crate::metainfo::Metainfo;
 use crate::storage::{StorageError, Store};
-use crate::torrent::event::Command;
+use crate::torrent::event::{Command, PeerSource};
 use crate::torrent::{Content, Event, Progress, TorrentConfig};
 
 /// Events on the way to the core. A batch each: a few hundred milliseconds of a busy swarm.
-const EVENTS_MAX: usize = 1_024;
+pub(super) const EVENTS_MAX: usize = 1_024;
 
 /// Pieces open at a time at least, however long they are: fewer would stop a swarm from trading.
 /// Those that the memory does not hold lie in anonymous files.
@@ -45,6 +45,8 @@ pub struct SessionConfig {
     pub bind: Option<IpAddr>,
     /// Peers to dial, as `host:port`.
     pub peers: Vec<String>,
+    /// Peers that are known from elsewhere, and who named them.
+    pub known: Vec<(PeerSource, SocketAddr)>,
     /// How the core behaves; its port and `open_pieces_max` are set by the session.
     pub torrent: TorrentConfig,
     /// Bytes of unfinished pieces held in memory.
@@ -127,6 +129,9 @@ impl Session {
         let piece_len = meta.layout().nominal_piece_len() as usize;
         let in_memory = config.memory / piece_len;
         config.torrent.port = port;
+        config.torrent.metadata_len = (!meta.is_private())
+            .then(|| u32::try_from(meta.info_bytes().len()).ok())
+            .flatten();
         config.torrent.open_pieces_max = in_memory.max(OPEN_PIECES_MIN);
         let pool = Pool::new(in_memory, piece_len);
 

@@ -44,6 +44,8 @@ impl Simulation {
                     self.network.send(EndId::of(peer), &blocks, self.now);
                 }
             }
+            // Every machine of a simulation has the manifest.
+            Action::GiveMetadata { .. } => {}
             Action::Verify { piece } => {
                 let at = Turn::of(self.now + VERIFY_TIME);
                 self.wheel.schedule(at, node, What::Verified(piece.get()));

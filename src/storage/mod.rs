@@ -13,6 +13,7 @@ mod finish;
 mod journal;
 mod ledger;
 mod lock;
+mod manifest;
 mod meter;
 mod pieces;
 mod seed;
@@ -34,6 +35,7 @@ use ledger::Ledger;
 use spans::piece_range;
 
 pub use error::StorageError;
+pub use manifest::kept_manifest;
 pub use meter::Meter;
 pub use verify::{VerifyReport, verify};
 

@@ -11,6 +11,9 @@ pub struct TorrentConfig {
     pub peer_id: PeerId,
     /// The port we accept peers on, told to trackers and peers.
     pub port: u16,
+    /// Length of the metadata that peers may have of us, in bytes (BEP 9); `None` gives none away.
+    /// The session sets it, never for a private manifest (BEP 27).
+    pub metadata_len: Option<u32>,
     /// Connections at most, both directions together. As other clients: 50 to 80.
     pub peers_max: usize,
     /// Connections up to which addresses are dialled that the user did not name: half of all. The
@@ -63,6 +66,7 @@ impl TorrentConfig {
         Self {
             peer_id,
             port,
+            metadata_len: None,
             peers_max: 80,
             dial_until: 40,
             dials_max: 30,

@@ -1,6 +1,5 @@
 //! Connections come and go: dials, duplicates, bans, and who is unchoked.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use super::{Phase, Torrent};
 use crate::bitfield::Bitfield;
 use crate::ids::PeerId;
 use crate::time::Time;
-use crate::wire::extended::ExtendedHandshake;
 use crate::wire::{Handshake, Message};
 
 /// How long after our choke a peer's requests may still be those from before it. Chosen: several
@@ -26,9 +24,6 @@ const DECLINED_FOR: Duration = Duration::from_secs(1);
 
 /// Who has less than this part of the pieces is a newcomer.
 const NEWCOMER_SHARE: u32 = 20;
-
-/// What we call ourselves to peers (BEP 10 `v`).
-const CLIENT: &str = concat!("swarm/", env!("CARGO_PKG_VERSION"));
 
 /// Peer ids remembered as having been complete. Chosen: more than any fleet of the target size.
 pub(super) const SEEN_MAX: usize = 100_000;
@@ -343,22 +338,7 @@ impl Torrent {
             self.send(key, message, now);
         }
         if reserved.extended() {
-            let ours = ExtendedHandshake {
-                v: Some(CLIENT.to_owned()),
-                reqq: u32::try_from(self.config.upload_queue_max).ok(),
-                yourip: Some(addr.ip()),
-                upload_only: self.is_complete(),
-                p: Some(self.config.port),
-                m: BTreeMap::new(),
-            };
-            self.send(
-                key,
-                Message::Extended {
-                    id: 0,
-                    payload: Bytes::from(ours.encode()),
-                },
-                now,
-            );
+            self.introduce(key, addr.ip(), now);
         }
     }
 

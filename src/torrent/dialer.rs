@@ -164,6 +164,15 @@ impl Dialer {
         self.candidates.get(&addr).map(|candidate| candidate.source)
     }
 
+    /// Every known address, those that answered first, with who named it.
+    pub(super) fn all(&self) -> Vec<(PeerSource, SocketAddr)> {
+        let mut all: Vec<_> = self.candidates.iter().collect();
+        all.sort_by_key(|(_, candidate)| candidate.failures);
+        all.into_iter()
+            .map(|(&addr, candidate)| (candidate.source, addr))
+            .collect()
+    }
+
     /// How many addresses are known.
     pub(super) fn known(&self) -> usize {
         self.candidates.len()

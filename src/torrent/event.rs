@@ -199,7 +199,7 @@ pub enum Action {
         /// Where to.
         addr: SocketAddr,
     },
-    /// Send a message. Never `Request`, `Piece` or `Cancel`.
+    /// Send a message. Never `Request`, `Piece`, `Cancel` or a piece of metadata.
     Send {
         /// The connection.
         peer: PeerKey,
@@ -227,6 +227,15 @@ pub enum Action {
         peer: PeerKey,
         /// Which blocks.
         blocks: Vec<Block>,
+    },
+    /// Send a piece of the metadata (BEP 9).
+    GiveMetadata {
+        /// The connection.
+        peer: PeerKey,
+        /// What the peer calls the extension.
+        id: u8,
+        /// Which piece.
+        piece: u32,
     },
     /// Every block of the piece is in its buffer: check its hash and write it; report
     /// `PieceVerified`, with which the buffer is free again.

@@ -12,7 +12,6 @@ use super::uploads::request_of;
 use crate::bitfield::Bitfield;
 use crate::layout::{Block, PieceIndex};
 use crate::time::Time;
-use crate::wire::extended::ExtendedHandshake;
 use crate::wire::{BlockRequest, Message};
 
 /// Payload that nobody asked for before the connection is closed.
@@ -114,11 +113,8 @@ impl Torrent {
                 self.peer_suggests(key, index, now);
             }
             Message::AllowedFast(index) => self.peer_allows(key, index)?,
-            Message::Extended { id: 0, payload } => self.peer_introduces(key, &payload, now),
-            Message::KeepAlive
-            | Message::Port(_)
-            | Message::Unknown(_)
-            | Message::Extended { .. } => {}
+            Message::Extended { id, payload } => self.peer_extends(key, (id, &payload), now)?,
+            Message::KeepAlive | Message::Port(_) | Message::Unknown(_) => {}
             Message::Piece(_) => return Err(Violation("a piece header without its payload")),
         }
         Ok(())
@@ -287,25 +283,6 @@ impl Torrent {
             self.peers.may_ask(key);
         }
         Ok(())
-    }
-
-    fn peer_introduces(&mut self, key: PeerKey, payload: &[u8], now: Time) {
-        // A handshake that cannot be read is a poor client, not an attack: go on without it.
-        let Ok(theirs) = ExtendedHandshake::decode(payload) else {
-            return;
-        };
-        let Some(peer) = self.peers.find_mut(key) else {
-            return;
-        };
-        if let Some(client) = theirs.v {
-            peer.client = client;
-        }
-        peer.reqq = theirs.reqq.unwrap_or(peer.reqq).max(1);
-        peer.upload_only |= theirs.upload_only;
-        if let Some(port) = theirs.p {
-            self.listens_at(key, port, now);
-        }
-        self.part_if_both_complete(key, now);
     }
 
     fn block(

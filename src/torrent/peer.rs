@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::config::TorrentConfig;
 use super::event::{Direction, PeerKey, PeerSource};
+use super::extensions::Extensions;
 use super::rate::Rate;
 use crate::bitfield::Bitfield;
 use crate::ids::PeerId;
@@ -91,6 +92,8 @@ pub(super) struct Peer {
     pub(super) reserved: Reserved,
     /// Its client's name from the extension handshake, unescaped.
     pub(super) client: String,
+    /// Which extensions it speaks.
+    pub(super) extensions: Extensions,
     /// Since when nothing is queued for it or on its way to it; `None` while there is.
     pub(super) idle_since: Option<Time>,
     /// When it lost a slot for which it had no use.
@@ -166,6 +169,7 @@ impl Peer {
             id: theirs.peer_id,
             reserved: theirs.reserved,
             client: String::new(),
+            extensions: Extensions::default(),
             am_choking: true,
             am_interested: false,
             peer_choking: true,

@@ -90,6 +90,13 @@ pub enum WaitReason {
         /// What each tracker last said, where it failed.
         trackers: Vec<(TrackerId, AnnounceFailure)>,
     },
+    /// Nobody connected sends the metadata (BEP 9).
+    NoMetadata {
+        /// Connections.
+        peers: u32,
+        /// How many of them say that they have it.
+        offering: u32,
+    },
     /// Peers have what we miss, but choke us.
     Choked {
         /// How many of them.

@@ -1,7 +1,7 @@
 //! The handshake of the extension protocol (BEP 10): what each side calls itself and puts up with.
 //!
 //! Every field is a hint from a stranger: one that is missing or malformed is as good as absent,
-//! only a body that is no dictionary is an error. `metadata_size` (BEP 9) is ignored.
+//! only a body that is no dictionary is an error.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -40,6 +40,8 @@ pub struct ExtendedHandshake {
     pub upload_only: bool,
     /// The port that the sender accepts peers on.
     pub p: Option<u16>,
+    /// Length of the metadata that the sender has, in bytes (BEP 9).
+    pub metadata_size: Option<u32>,
     /// The message id that the sender chose for each extension it speaks.
     pub m: BTreeMap<String, u8>,
 }
@@ -64,6 +66,9 @@ impl ExtendedHandshake {
             p: number(b"p")
                 .and_then(|p| u16::try_from(p).ok())
                 .filter(|&p| p != 0),
+            metadata_size: number(b"metadata_size")
+                .filter(|&len| len != 0)
+                .map(|len| u32::try_from(len).unwrap_or(u32::MAX)),
             m: root.get(b"m").map(read_extensions).unwrap_or_default(),
         })
     }
@@ -78,6 +83,9 @@ impl ExtendedHandshake {
             put_number(&mut out, name, i64::from(id));
         }
         out.push(b'e');
+        if let Some(len) = self.metadata_size {
+            put_number(&mut out, "metadata_size", i64::from(len));
+        }
         if let Some(p) = self.p {
             put_number(&mut out, "p", i64::from(p));
         }
@@ -167,15 +175,19 @@ mod tests {
             prop::option::of(ip),
             any::<bool>(),
             prop::option::of(1u16..),
+            prop::option::of(1u32..),
             prop::collection::btree_map("[a-z_]{1,20}", 1u8.., 0..5),
         )
-            .prop_map(|(v, reqq, yourip, upload_only, p, m)| ExtendedHandshake {
-                v,
-                reqq,
-                yourip,
-                upload_only,
-                p,
-                m,
+            .prop_map(|(v, reqq, yourip, upload_only, p, metadata_size, m)| {
+                ExtendedHandshake {
+                    v,
+                    reqq,
+                    yourip,
+                    upload_only,
+                    p,
+                    metadata_size,
+                    m,
+                }
             })
     }
 

@@ -93,19 +93,14 @@ fn a_magnet_link_of_which_the_shell_ate_the_trackers() {
 }
 
 #[test]
-fn what_names_content_but_brings_no_manifest() {
+fn what_names_content_where_a_manifest_is_needed() {
     let world = World::new();
     let hash = "9f2c4d6e8a0b1c3d5e7f90a1b2c3d4e5f6a7b8c9";
     let link = format!("magnet:?xt=urn:btih:{hash}&x.pe=10.0.0.5:6881");
-    assert_snapshot!(world.refused(&["fetch", &link]), @r"
+    assert_snapshot!(world.refused(&["seed", &link]), @r"
     exit 4
-    error: a magnet link is not enough: swarm needs the manifest itself
-    help: copy the .torrent here and then: swarm fetch NAME.torrent --peer HOST:PORT
-    ");
-    assert_snapshot!(world.refused(&["fetch", hash]), @r"
-    exit 4
-    error: an info-hash is not enough: swarm needs the manifest itself
-    help: copy the .torrent here and then: swarm fetch NAME.torrent --peer HOST:PORT
+    error: a magnet link names content, to seed it takes the manifest and the data
+    help: swarm fetch LINK --seed gets it and then serves it
     ");
     assert_snapshot!(world.refused(&["fetch", "https://example.org/a/model.torrent"]), @r"
     exit 3

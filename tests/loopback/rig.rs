@@ -162,6 +162,7 @@ pub(crate) fn config() -> SessionConfig {
         any_port: false,
         bind: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         peers: Vec::new(),
+        known: Vec::new(),
         torrent: TorrentConfig::new(PeerId::ours([number; 12]), 0),
         memory: 64 << 20,
         disk_threads: 1,

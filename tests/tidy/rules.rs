@@ -15,7 +15,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("metainfo", &["bencode", "hash"]),
     ("wire", &["bencode", "hash"]),
     ("tracker", &["bencode", "hash"]),
-    ("torrent", &["wire", "tracker"]),
+    ("torrent", &["wire", "tracker", "hash"]),
     ("storage", &["metainfo", "hash"]),
     ("report", &[]),
     ("sim", &["torrent", "wire", "tracker", "metainfo", "report"]),

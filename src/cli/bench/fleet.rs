@@ -211,6 +211,7 @@ impl Fleet<'_> {
             any_port: false,
             bind: Some(ip),
             peers: Vec::new(),
+            known: Vec::new(),
             torrent,
             memory: MEMORY,
             disk_threads: 1,

@@ -3,10 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use console::measure_text_width;
-
 use super::{BAR_COLUMNS, RATE_COLUMNS, bar_spans, dense, eta, peers_text, progress_event};
-use super::{still_looking, waiting};
+use super::{still_looking, waiting, wrapped};
 use crate::cli::event;
 use crate::cli::output::Status;
 use crate::cli::text::{Style, Text, truncated};
@@ -169,20 +167,4 @@ pub(in crate::cli) fn stopped_line(progress: &Progress) -> Text {
     Text::new(format!(
         " stopped at {percent} %, run the same command to resume"
     ))
-}
-
-/// The text on lines of at most `width` columns, each after one space.
-fn wrapped(text: &str, width: usize) -> Vec<Text> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("there is a first line");
-        if line.is_empty() || measure_text_width(line) + 1 + measure_text_width(word) <= width {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(format!(" {word}"));
-        }
-    }
-    let styled = |line| Text::default().styled(Style::Warn, line).fitted(width);
-    lines.into_iter().map(styled).collect()
 }

@@ -62,6 +62,14 @@ pub(super) fn reason(why: &WaitReason, trackers: &[String]) -> String {
             });
             parts.join("; ")
         }
+        WaitReason::NoMetadata { peers, offering: 0 } => format!(
+            "{} connected, none has the manifest",
+            show_counted(u64::from(*peers), "peer")
+        ),
+        WaitReason::NoMetadata { offering, .. } => format!(
+            "manifest asked of {}, no answer yet",
+            show_counted(u64::from(*offering), "peer")
+        ),
         WaitReason::Choked { choking, peers } => format!(
             "choked by {choking} of {}",
             show_counted(u64::from(*peers), "peer")

@@ -87,6 +87,7 @@ impl Rig {
                 peer_id: PeerId::new([b'o'; 20]),
             },
             layout,
+            meta,
             events: sender,
             disk,
             buffers: RefCell::new(PieceBuffers::new(

@@ -44,6 +44,10 @@ impl Bench {
         Self::new(pieces, Bitfield::full(pieces), |config| config)
     }
 
+    pub(super) fn seed_with(pieces: u32, adjust: impl Fn(TorrentConfig) -> TorrentConfig) -> Self {
+        Self::new(pieces, Bitfield::full(pieces), adjust)
+    }
+
     pub(super) fn leech_limited(pieces: u32, download: u64) -> Self {
         Self::new(pieces, Bitfield::empty(pieces), |config| TorrentConfig {
             download_limit: Some(download),
