@@ -155,6 +155,12 @@ pub(super) struct Network {
     /// Tracker to ask instead of the manifest's; repeat for a new tier, comma for the same one
     #[arg(short, long, value_name = "URL", value_parser = tier)]
     pub tracker: Vec<Vec<String>>,
+    /// Do not look for peers on the local network
+    #[arg(long, alias = "no-lsd", overrides_with = "lpd")]
+    pub no_lpd: bool,
+    /// The default.
+    #[arg(long, alias = "lsd", hide = true)]
+    pub lpd: bool,
     /// Receive at most this much per second, such as 10M or 80Mbit
     #[arg(long, value_name = "RATE", value_parser = units::rate, alias = "max-overall-download-limit")]
     pub download_limit: Option<u64>,
@@ -167,6 +173,13 @@ pub(super) struct Network {
     /// Memory for pieces on their way
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = units::size)]
     pub memory: u64,
+}
+
+impl Network {
+    /// Whether peers are looked for on the local network (BEP 14).
+    pub(super) const fn lpd(&self) -> bool {
+        !self.no_lpd
+    }
 }
 
 /// The whole command line, as clap sees it, with `SWARM_<FLAG>` for every flag.

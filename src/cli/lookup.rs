@@ -9,8 +9,8 @@ use super::args::Network;
 use super::error::{CliError, Exit};
 use super::event::Event;
 use super::hashing::SAMPLE_INTERVAL;
-use super::joining::{Hints, of_session, session_config};
 use super::manifest;
+use super::network::{Hints, of_session, session_config};
 use super::screen::Asking;
 use super::transfer::{LOOKING_SHOWN_AFTER, show, source_name};
 use crate::metainfo::Metainfo;
@@ -139,11 +139,13 @@ impl Search<'_> {
         };
         self.progress = progress;
         let alone = self.alone_since.map(|since| now.saturating_sub(since));
+        let local = self.lookup.local();
         let hash = self.magnet.info_hash.to_string();
         let view = Asking {
             name: self.magnet.name.as_deref().unwrap_or(&hash),
             progress: &self.progress,
             trackers: &self.trackers,
+            local: local.as_ref(),
             is_alone: alone.is_some_and(|alone| alone >= LOOKING_SHOWN_AFTER),
             took: now.saturating_sub(self.started),
         };

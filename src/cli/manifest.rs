@@ -83,10 +83,11 @@ pub(super) fn check_ways(magnet: &Magnet, network: &Network) -> Result<(), CliEr
     let named = [&magnet.trackers, &magnet.peers, &network.peer];
     let is_lost = named.iter().all(|named| named.is_empty())
         && network.tracker.is_empty()
-        && network.peers_from.is_none();
+        && network.peers_from.is_none()
+        && !network.lpd();
     if is_lost {
-        let what =
-            "no way to find peers: this magnet has no tracker and no peer, and the DHT is off";
+        let what = "no way to find peers: this magnet has no tracker and no peer, and local \
+                    discovery and the DHT are off";
         return Err(
             CliError::new(Exit::Network, what).help("quote the link, or add --peer HOST:PORT")
         );

@@ -13,13 +13,14 @@ mod event;
 mod fault;
 mod fetch;
 mod hashing;
-mod joining;
+
 mod live;
 mod logging;
 mod lookup;
 mod magnet;
 mod man;
 mod manifest;
+mod network;
 mod output;
 mod pace;
 mod piece_size;

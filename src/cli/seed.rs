@@ -13,8 +13,8 @@ use super::args::Network;
 use super::error::{CliError, Exit};
 use super::fault::shown;
 use super::hashing::{Label, sampled};
-use super::joining::Hints;
 use super::manifest::{self, Manifest};
+use super::network::Hints;
 use super::pace::{bound_of_seed, seed_parts};
 use super::screen::copies_sent;
 use super::text::{Style, Text};
@@ -125,7 +125,8 @@ pub(super) fn run(args: &SeedArgs, app: &mut App<'_>) -> Result<Exit, CliError> 
     let reachable = SocketAddr::new(reachable_ip(args.network.bind), transfer.port());
     let made = (&source.manifest, source.wrote);
     introduce(made, (reachable, transfer.trackers()), app);
-    tell_who_hears(transfer.trackers(), app);
+    let is_looked_for = args.network.lpd() && !meta.is_private();
+    tell_who_hears(transfer.trackers(), is_looked_for, app);
     let served = serve(args, &mut transfer, app);
     if served.is_ok() {
         tell_end(args, &transfer, app);
@@ -251,11 +252,16 @@ fn introduce(
     }
 }
 
-fn tell_who_hears(trackers: &[String], app: &mut App<'_>) {
-    let line = match trackers {
-        [] => " Nothing is announced. Whoever has the manifest can fetch. Ctrl-C stops.",
-        _ => " Only its trackers are told. Whoever has the manifest can fetch. Ctrl-C stops.",
+fn tell_who_hears(trackers: &[String], is_local: bool, app: &mut App<'_>) {
+    let announced = match (trackers, is_local) {
+        ([], true) => {
+            "Nothing is announced outside this network. Anyone on it who has the link can fetch."
+        }
+        ([], false) => "Nothing is announced. Whoever has the manifest can fetch.",
+        (_, true) => "This network and its trackers are told. Anyone who has the link can fetch.",
+        (_, false) => "Only its trackers are told. Whoever has the manifest can fetch.",
     };
+    let line = format!(" {announced} Ctrl-C stops.");
     app.printer.say(&Text::default().styled(Style::Dim, line));
 }
 

@@ -11,7 +11,7 @@ use super::args::Network;
 use super::error::{CliError, Exit};
 use super::event::{Event, lossy};
 use super::hashing::SAMPLE_INTERVAL;
-use super::joining::{Hints, of_session, session_config};
+use super::network::{Hints, of_session, session_config};
 use super::output::Status;
 use super::pace::{Arrivals, Pace, Peak, bound_of_seed, share_of};
 use super::screen::{Fetching, Fleet, Seeding, WAIT_SHOWN_AFTER, still_looking};
@@ -200,6 +200,8 @@ impl Transfer {
 
     /// Shows it as a fetch.
     pub(super) fn show_fetching(&mut self, app: &mut App<'_>) {
+        let local = self.session.local();
+        let local = local.as_ref();
         let alone = self
             .alone_since
             .map(|since| app.printer.elapsed().saturating_sub(since));
@@ -210,13 +212,16 @@ impl Transfer {
             None => Trouble::None,
         };
         if trouble == Trouble::Looking && self.told < trouble && app.printer.look().json {
-            app.printer
-                .warn("no-peers", &still_looking(&self.progress, &self.trackers));
+            app.printer.warn(
+                "no-peers",
+                &still_looking(&self.progress, &self.trackers, local),
+            );
         }
         let view = Fetching {
             name: &self.name,
             progress: &self.progress,
             trackers: &self.trackers,
+            local,
             looking,
         };
         show(&view, self.told < trouble, app);
@@ -421,6 +426,7 @@ pub(super) fn show(status: &dyn Status, is_news: bool, app: &mut App<'_>) {
 pub(super) const fn source_name(source: PeerSource) -> &'static str {
     match source {
         PeerSource::Manual => "manual",
+        PeerSource::Lsd => "lsd",
         PeerSource::Tracker => "tracker",
         PeerSource::Incoming => "incoming",
     }

@@ -18,6 +18,7 @@ use super::clock::Clock;
 use super::dial;
 use super::hub::Hub;
 use super::link::Link;
+use super::lsd;
 use super::notices::Notices;
 use super::outbox::TooSlow;
 use super::session::Observed;
@@ -57,6 +58,8 @@ pub(super) struct Driver {
     pub(super) trackers: Vec<String>,
     /// The address that we dial from.
     pub(super) bind: Option<IpAddr>,
+    /// What came of local discovery, where it is on.
+    pub(super) local: Option<lsd::Shared>,
     /// When to end, once we were told to stop; earlier if the core says so.
     pub(super) end: Option<Time>,
 }
@@ -243,6 +246,7 @@ impl Driver {
         self.progress.send_replace(Observed {
             progress: self.torrent.progress(self.clock.now()),
             control: self.hub.control_bytes(),
+            local: self.local.as_ref().map(|local| local.borrow().clone()),
         });
     }
 }

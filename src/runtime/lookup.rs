@@ -21,8 +21,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use super::announce::Announcer;
 use super::clock::Clock;
 use super::driver::{ANNOUNCE_TIMEOUT, EVENT_BATCH, SNAPSHOT_INTERVAL, STOP_TIMEOUT};
+use super::lsd::{self, LocalStatus, Lsd};
 use super::notices::{self, NextNotice, NoticeReader, Notices};
-use super::session::{EVENTS_MAX, SessionConfig, SessionError};
+use super::session::{EVENTS_MAX, Observed, SessionConfig, SessionError};
 use super::{dial, listener};
 use crate::ids::InfoHash;
 use crate::time::Time;
@@ -50,7 +51,7 @@ pub struct Found {
 pub struct Lookup {
     port: u16,
     events: mpsc::Sender<Event>,
-    progress: watch::Receiver<Progress>,
+    progress: watch::Receiver<Observed>,
     notices: NoticeReader,
     network: Option<JoinHandle<Option<Found>>>,
 }
@@ -66,7 +67,7 @@ impl Lookup {
         config.torrent.port = port;
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let (notices, notice_reader) = notices::queue();
-        let (progress, latest) = watch::channel(Progress::default());
+        let (progress, latest) = watch::channel(Observed::default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -104,7 +105,12 @@ impl Lookup {
 
     /// The latest snapshot, at most a quarter of a second old; its sizes are those of the metadata.
     pub fn progress(&self) -> Progress {
-        self.progress.borrow().clone()
+        self.progress.borrow().progress.clone()
+    }
+
+    /// What came of local discovery, where it is on; as old as [`Lookup::progress`].
+    pub fn local(&self) -> Option<LocalStatus> {
+        self.progress.borrow().local.clone()
     }
 
     /// Waits for the next notice, for `timeout` at most; [`NextNotice::Ended`] when there is
@@ -144,7 +150,7 @@ struct Network {
     events: mpsc::Sender<Event>,
     inbox: mpsc::Receiver<Event>,
     notices: Notices,
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<Observed>,
 }
 
 /// What all local tasks of the thread share; its cells are never borrowed across an await.
@@ -165,10 +171,11 @@ struct Driver {
     hub: Rc<Hub>,
     inbox: mpsc::Receiver<Event>,
     notices: Notices,
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<Observed>,
     announcer: Rc<Announcer>,
     trackers: Vec<String>,
     port: u16,
+    local: Option<lsd::Shared>,
     end: Option<Time>,
 }
 
@@ -203,6 +210,15 @@ impl Network {
         }
         let clock = Clock::start();
         let port = config.torrent.port;
+        let lsd = Lsd {
+            info_hash: self.info_hash,
+            port,
+            bind: config.bind,
+            events: self.events,
+            clock,
+            seed: config.rng_seed,
+        };
+        let local = config.local_discovery.then(|| lsd.start());
         let (seed, now) = (config.rng_seed, clock.now());
         Driver {
             fetch: MetadataFetch::new(self.info_hash, &tiers, config.torrent, seed, now),
@@ -214,6 +230,7 @@ impl Network {
             announcer: Rc::new(Announcer::new(config.bind, seed)),
             trackers: tiers.into_iter().flatten().collect(),
             port,
+            local,
             end: None,
         }
         .run()
@@ -321,8 +338,11 @@ impl Driver {
     }
 
     fn publish(&self) {
-        self.progress
-            .send_replace(self.fetch.progress(self.clock.now()));
+        self.progress.send_replace(Observed {
+            progress: self.fetch.progress(self.clock.now()),
+            local: self.local.as_ref().map(|local| local.borrow().clone()),
+            ..Observed::default()
+        });
     }
 }
 

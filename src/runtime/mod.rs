@@ -16,6 +16,7 @@ mod hub;
 mod link;
 mod listener;
 pub mod lookup;
+pub mod lsd;
 mod network;
 pub mod notices;
 mod outbox;
@@ -25,6 +26,7 @@ mod upkeep;
 
 pub use clock::Clock;
 pub use lookup::{Found, Lookup};
+pub use lsd::LocalStatus;
 pub use notices::NextNotice;
 pub use outbox::ControlBytes;
 pub use session::{Session, SessionConfig, SessionError};

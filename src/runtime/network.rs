@@ -17,6 +17,7 @@ use super::clock::Clock;
 use super::disk::{DiskContext, DiskQueue};
 use super::driver::Driver;
 use super::hub::Hub;
+use super::lsd::Lsd;
 use super::session::{Observed, SessionConfig};
 use super::{dial, listener};
 use crate::bitfield::Bitfield;
@@ -37,13 +38,15 @@ pub(super) struct Network {
     pub(super) progress: watch::Sender<Observed>,
 }
 
-/// Addresses in batches of one source each.
-fn by_source(known: Vec<(PeerSource, SocketAddr)>) -> BTreeMap<PeerSource, Vec<SocketAddr>> {
+/// Tells the core of addresses, in batches of one source each.
+async fn tell_known(hub: &Hub, known: Vec<(PeerSource, SocketAddr)>) {
     let mut batches = BTreeMap::<_, Vec<_>>::new();
     for (source, addr) in known {
         batches.entry(source).or_default().push(addr);
     }
-    batches
+    for (source, addrs) in batches {
+        hub.tell(Event::PeersFound { source, addrs }).await;
+    }
 }
 
 impl Network {
@@ -99,12 +102,19 @@ impl Network {
         for peer in self.config.peers {
             spawn_local(dial::resolve(hub.events.clone(), peer, notices.clone()));
         }
-        for (source, addrs) in by_source(self.config.known) {
-            hub.tell(Event::PeersFound { source, addrs }).await;
-        }
+        tell_known(&hub, self.config.known).await;
         let trackers = self.content.trackers.iter().flatten().cloned().collect();
         let seed = self.config.rng_seed;
         let now = self.clock.now();
+        let lsd = Lsd {
+            info_hash: self.content.info_hash,
+            port: self.config.torrent.port,
+            bind: self.config.bind,
+            events: hub.events.clone(),
+            clock: self.clock,
+            seed,
+        };
+        let local = self.config.local_discovery.then(|| lsd.start());
         Driver {
             torrent: Torrent::new(self.content, self.have, self.config.torrent, seed, now),
             clock: self.clock,
@@ -117,6 +127,7 @@ impl Network {
             announcer: Rc::new(Announcer::new(self.config.bind, seed)),
             trackers,
             bind: self.config.bind,
+            local,
             end: None,
         }
         .run()

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::disk::{self, DiskContext, DiskQueue, DiskThreads};
 use super::listener;
+use super::lsd::LocalStatus;
 use super::network::Network;
 use super::notices::{self, NextNotice, NoticeReader};
 use super::outbox::ControlBytes;
@@ -53,6 +54,9 @@ pub struct SessionConfig {
     pub memory: usize,
     /// Threads that hash and write, at least one.
     pub disk_threads: usize,
+    /// Whether peers are looked for on the networks that this machine is on (BEP 14); never for a
+    /// private manifest (BEP 27).
+    pub local_discovery: bool,
     /// Seeds every random choice.
     pub rng_seed: u64,
     /// Trackers in tiers, instead of the manifest's.
@@ -98,6 +102,7 @@ pub struct Session {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Observed {
     pub(super) progress: Progress,
+    pub(super) local: Option<LocalStatus>,
     pub(super) control: ControlBytes,
 }
 
@@ -128,6 +133,7 @@ impl Session {
 
         let piece_len = meta.layout().nominal_piece_len() as usize;
         let in_memory = config.memory / piece_len;
+        config.local_discovery &= !meta.is_private();
         config.torrent.port = port;
         config.torrent.metadata_len = (!meta.is_private())
             .then(|| u32::try_from(meta.info_bytes().len()).ok())
@@ -179,6 +185,11 @@ impl Session {
     /// The latest snapshot, at most a quarter of a second old.
     pub fn progress(&self) -> Progress {
         self.progress.borrow().progress.clone()
+    }
+
+    /// What came of local discovery, where it is on; as old as [`Session::progress`].
+    pub fn local(&self) -> Option<LocalStatus> {
+        self.progress.borrow().local.clone()
     }
 
     /// Bytes beside payload that were ever queued for peers; as old as [`Session::progress`].

@@ -64,7 +64,7 @@ impl Dialer {
 
     /// Takes in addresses; impossible ones, and those past the limit, are dropped.
     pub(super) fn add(&mut self, source: PeerSource, addrs: &[SocketAddr], now: Time) {
-        for &addr in addrs.iter().filter(|addr| is_dialable(addr)) {
+        for &addr in addrs.iter().filter(|addr| is_dialable(addr, source)) {
             let known = self.candidates.get_mut(&addr);
             if let Some(candidate) = known {
                 candidate.source = candidate.source.min(source);
@@ -224,11 +224,16 @@ impl Dialer {
     }
 }
 
-/// Whether an address can name a peer at all.
-fn is_dialable(addr: &SocketAddr) -> bool {
+/// Whether an address can name a peer at all. A stranger's word is not enough to dial a port of the
+/// system's own services.
+fn is_dialable(addr: &SocketAddr, source: PeerSource) -> bool {
     let ip = addr.ip();
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-    addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
+    let port_min = match source {
+        PeerSource::Manual | PeerSource::Tracker => 1,
+        PeerSource::Lsd | PeerSource::Incoming => 1_024,
+    };
+    addr.port() >= port_min && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
 }
 
 #[cfg(test)]

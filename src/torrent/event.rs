@@ -143,6 +143,8 @@ pub enum Direction {
 pub enum PeerSource {
     /// Given on the command line.
     Manual,
+    /// It announced itself on a network that we are on (BEP 14).
+    Lsd,
     /// Named by a tracker.
     Tracker,
     /// It connected to us.

@@ -85,9 +85,9 @@ fn a_bad_magnet_link() {
 #[test]
 fn a_magnet_link_of_which_the_shell_ate_the_trackers() {
     let link = "magnet:?xt=urn:btih:9f2c4d6e8a0b1c3d5e7f90a1b2c3d4e5f6a7b8c9";
-    assert_snapshot!(World::new().refused(&["fetch", link]), @r"
+    assert_snapshot!(World::new().refused(&["fetch", link, "--no-lpd"]), @r"
     exit 6
-    error: no way to find peers: this magnet has no tracker and no peer, and the DHT is off
+    error: no way to find peers: this magnet has no tracker and no peer, and local discovery and the DHT are off
     help: quote the link, or add --peer HOST:PORT
     ");
 }

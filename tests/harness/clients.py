@@ -85,17 +85,20 @@ class Swarm:
     def seed(self, job: Job, processes: Processes) -> Process:
         """Serves at once after checking the data."""
         argv = [BINARY, "seed", job.manifest, "--data", job.folder, "-p", str(PORT), "--json"]
+        argv.append("--no-lpd")
         return processes.start(argv, "swarm-seed", namespace=job.host.namespace)
 
     def fetch(self, job: Job, processes: Processes, peer: str | None = None) -> Process:
         """Ends by itself when it is complete."""
         argv = [BINARY, "fetch", job.manifest, "-d", job.folder, "-p", str(PORT), "--json"]
+        argv.append("--no-lpd")
         argv += ["--peer", peer, "--no-seed"] if peer else ["--linger", "10s"]
         return processes.start(argv, "swarm-fetch", namespace=job.host.namespace)
 
     def share(self, job: Job, processes: Processes, gate: Gate) -> Process:
         """With `--seed` it serves for ever."""
         argv = [BINARY, "fetch", job.manifest, "-d", job.folder, "-p", str(PORT), "--json"]
+        argv.append("--no-lpd")
         held = gate.hold([*argv, "--seed", *self._share_options])
         return processes.start(held, "swarm-share", namespace=job.host.namespace)
 
@@ -168,6 +171,9 @@ class Transmission:
         "utp-enabled": False,
     }
 
+    def __init__(self, lsd: bool = False) -> None:
+        self._lsd = lsd
+
     def seed(self, job: Job, processes: Processes) -> Process:
         """Checks the data first."""
         return self._start(job, processes, "transmission-seed", ["--verify"])
@@ -191,7 +197,8 @@ class Transmission:
     ) -> Process:
         config = job.folder.parent / f"{job.folder.name}.transmission"
         config.mkdir(parents=True)
-        (config / "settings.json").write_text(json.dumps(self.settings))
+        settings = {**self.settings, "lpd-enabled": self._lsd}
+        (config / "settings.json").write_text(json.dumps(settings))
         argv = ["transmission-cli", *role, "--config-dir", config]
         argv += ["--port", str(PORT), "--download-dir", job.folder, "--finish", "/bin/true"]
         argv.append(job.manifest)
@@ -211,8 +218,9 @@ class Libtorrent:
     complete_word = "ready"
     program = Path(__file__).with_name("libtorrent_peer.py")
 
-    def __init__(self, utp: bool = True) -> None:
+    def __init__(self, utp: bool = True, lsd: bool = False) -> None:
         self._utp = utp
+        self._lsd = lsd
 
     def seed(self, job: Job, processes: Processes) -> Process:
         """Checks the data first."""
@@ -229,6 +237,7 @@ class Libtorrent:
     def _start(self, role: str, job: Job, processes: Processes, more: list[str]) -> Process:
         argv = [sys.executable, self.program, role, job.manifest, job.folder, *more]
         argv += ["--listen", f"{job.host.address}:{PORT}", *([] if self._utp else ["--no-utp"])]
+        argv += ["--lsd"] if self._lsd else []
         return processes.start(argv, f"libtorrent-{role}", namespace=job.host.namespace)
 
     def await_complete(self, process: Process, timeout: float) -> None:

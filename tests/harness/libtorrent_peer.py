@@ -1,7 +1,7 @@
 """A peer made of libtorrent, as a program of its own.
 
 Run: `libtorrent_peer.py seed|fetch|share MANIFEST DIR [--listen ADDRESS:PORT] [--peer HOST:PORT]
-[--no-utp] [--upload-limit BYTES] [--gate FILE]`.
+[--no-utp] [--lsd] [--upload-limit BYTES] [--gate FILE]`. MANIFEST may be a magnet link.
 `fetch` ends when everything is there and verified; `seed` and `share` print `ready PORT` then and
 serve until they are ended. With `--gate` it says `at the gate` and starts when FILE is unlocked.
 """
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--listen", default="0.0.0.0:6881")
     parser.add_argument("--peer")
     parser.add_argument("--no-utp", action="store_true")
+    parser.add_argument("--lsd", action="store_true")
     parser.add_argument("--upload-limit", type=int, default=-1)
     parser.add_argument("--gate")
     args = parser.parse_args()
@@ -36,7 +37,7 @@ def main() -> None:
     settings = {
         "listen_interfaces": args.listen,
         "enable_dht": False,
-        "enable_lsd": False,
+        "enable_lsd": args.lsd,
         "enable_upnp": False,
         "enable_natpmp": False,
         "enable_incoming_utp": not args.no_utp,
@@ -46,8 +47,11 @@ def main() -> None:
         "alert_mask": libtorrent.alert.category_t.error_notification,
     }
     session = libtorrent.session(settings)
-    params = libtorrent.add_torrent_params()
-    params.ti = libtorrent.torrent_info(args.manifest)
+    if args.manifest.startswith("magnet:"):
+        params = libtorrent.parse_magnet_uri(args.manifest)
+    else:
+        params = libtorrent.add_torrent_params()
+        params.ti = libtorrent.torrent_info(args.manifest)
     params.save_path = args.dir
     torrent = session.add_torrent(params)
     torrent.set_upload_limit(args.upload_limit)

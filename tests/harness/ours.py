@@ -12,6 +12,10 @@ from harness.clients import BINARY, wait_for_word
 from harness.process import Process, Processes
 
 
+# A port of the system's choice, and nothing said to the network of the machine.
+ALONE = ["-p", "0", "--no-lpd"]
+
+
 def create(content: Path, manifest: Path, *options: object) -> None:
     """Makes a manifest."""
     argv = [BINARY, "create", content, "-o", manifest, "--quiet", *options]
@@ -26,7 +30,7 @@ def command(processes: Processes, name: str, *words: object, **options: Any) -> 
 
 def seed(processes: Processes, manifest: Path, data: Path, *words: object) -> Process:
     """Starts a seed on a port of the system's choice and waits until it serves."""
-    process = command(processes, "seed", manifest, "--data", data, "-p", "0", *words)
+    process = command(processes, "seed", manifest, "--data", data, *ALONE, *words)
     wait_for_word(process, '"event":"start"', 60)
     return process
 
@@ -34,7 +38,7 @@ def seed(processes: Processes, manifest: Path, data: Path, *words: object) -> Pr
 def fetch(processes: Processes, manifest: Path, folder: Path, *words: object) -> Process:
     """Starts a fetch on a port of the system's choice."""
     folder.mkdir(parents=True, exist_ok=True)
-    return command(processes, "fetch", manifest, "-d", folder, "-p", "0", *words)
+    return command(processes, "fetch", manifest, "-d", folder, *ALONE, *words)
 
 
 def address(process: Process) -> str:

@@ -166,6 +166,7 @@ pub(crate) fn config() -> SessionConfig {
         torrent: TorrentConfig::new(PeerId::ours([number; 12]), 0),
         memory: 64 << 20,
         disk_threads: 1,
+        local_discovery: false,
         rng_seed: u64::from(number),
         trackers: None,
     }

@@ -215,6 +215,7 @@ impl Fleet<'_> {
             torrent,
             memory: MEMORY,
             disk_threads: 1,
+            local_discovery: false,
             rng_seed: rng.next_u64(),
             trackers: Some(vec![vec![format!("http://{}/announce", tracker.addr)]]),
         }

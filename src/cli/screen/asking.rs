@@ -9,6 +9,7 @@ use crate::cli::output::Status;
 use crate::cli::text::{Style, Text, truncated};
 use crate::cli::units::{RateUnit, show_clock, show_size_pair};
 use crate::metainfo::escape::escape;
+use crate::runtime::LocalStatus;
 use crate::torrent::Progress;
 
 /// A search for the manifest that a magnet link names.
@@ -20,6 +21,8 @@ pub(in crate::cli) struct Asking<'a> {
     pub progress: &'a Progress,
     /// Every tracker, in the order of their ids.
     pub trackers: &'a [String],
+    /// What came of local discovery, where it is on.
+    pub local: Option<&'a LocalStatus>,
     /// Whether nobody has been connected for long.
     pub is_alone: bool,
     /// How long it has been going on.
@@ -71,7 +74,7 @@ impl Status for Asking<'_> {
 impl Asking<'_> {
     fn why_waiting(&self) -> Option<String> {
         if self.is_alone {
-            return Some(still_looking(self.progress, self.trackers));
+            return Some(still_looking(self.progress, self.trackers, self.local));
         }
         waiting(self.progress, self.trackers)
     }

@@ -12,6 +12,7 @@ use crate::cli::units::{
     RateUnit, percent, show_clock, show_counted, show_size, show_size_pair, show_took,
 };
 use crate::metainfo::escape::escape;
+use crate::runtime::LocalStatus;
 use crate::torrent::Progress;
 use crate::torrent::progress::WaitReason;
 
@@ -24,6 +25,8 @@ pub(in crate::cli) struct Fetching<'a> {
     pub progress: &'a Progress,
     /// Every tracker, in the order of their ids.
     pub trackers: &'a [String],
+    /// What came of local discovery, where it is on.
+    pub local: Option<&'a LocalStatus>,
     /// How long no peer has been connected, if that is worth a hint.
     pub looking: Option<Duration>,
 }
@@ -122,7 +125,7 @@ impl Fetching<'_> {
         if let Some(WaitReason::NoPeers { .. }) = &progress.waiting
             && self.looking.is_some()
         {
-            return Some(still_looking(progress, self.trackers));
+            return Some(still_looking(progress, self.trackers, self.local));
         }
         waiting(progress, self.trackers)
     }

@@ -5,6 +5,7 @@ use super::*;
 use crate::cli::output::Status;
 use crate::cli::text::flowed;
 use crate::cli::units::RateUnit;
+use crate::runtime::LocalStatus;
 use crate::torrent::event::{DiskFault, TrackerId};
 use crate::torrent::progress::{PeerProgress, WaitReason};
 use crate::tracker::AnnounceFailure;
@@ -61,6 +62,7 @@ fn fetching<'a>(name: &'a str, progress: &'a Progress) -> Fetching<'a> {
         name,
         progress,
         trackers: &[],
+        local: None,
         looking: None,
     }
 }
@@ -194,15 +196,21 @@ fn a_fetch_without_peers_says_where_it_looked() {
         name: "ubuntu.iso",
         progress: &progress,
         trackers: &trackers,
+        local: Some(&LocalStatus {
+            sent: 3,
+            heard: 0,
+            fault: None,
+        }),
         looking,
     };
     insta::assert_snapshot!(drawn(&view, 79), @r"
     ubuntu.iso ─────────────   0%  0.00/1 GiB  ↓0 B/s      ↑0 B/s      ETA –
     Still looking: tracker http://10.0.0.5:6881/announce: connection refused; no
-    peer is known. Try --peer HOST:6881
+    peer is known; LSD sent 3, heard 0 (multicast may be blocked). Try --peer
+    HOST:6881
     ");
     insta::assert_snapshot!(view.plain(RateUnit::Bytes), @r#"
-    ubuntu.iso 0% 0.00/1GiB down=0B/s up=0B/s peers=0 waiting="Still looking: tracker http://10.0.0.5:6881/announce: connection refused; no peer is known. Try --peer HOST:6881"
+    ubuntu.iso 0% 0.00/1GiB down=0B/s up=0B/s peers=0 waiting="Still looking: tracker http://10.0.0.5:6881/announce: connection refused; no peer is known; LSD sent 3, heard 0 (multicast may be blocked). Try --peer HOST:6881"
     "#);
 }
 

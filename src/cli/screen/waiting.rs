@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::cli::units::show_counted;
 use crate::metainfo::escape::escape;
+use crate::runtime::LocalStatus;
 use crate::torrent::Progress;
 use crate::torrent::progress::WaitReason;
 
@@ -11,12 +12,33 @@ use crate::torrent::progress::WaitReason;
 pub(in crate::cli) const WAIT_SHOWN_AFTER: Duration = Duration::from_secs(5);
 
 /// Where to look further when nobody has been found for a while.
-pub(in crate::cli) fn still_looking(progress: &Progress, trackers: &[String]) -> String {
+pub(in crate::cli) fn still_looking(
+    progress: &Progress,
+    trackers: &[String],
+    local: Option<&LocalStatus>,
+) -> String {
     let why = progress
         .waiting
         .as_ref()
         .map_or_else(String::new, |why| reason(why, trackers));
-    format!("Still looking: {why}. Try --peer HOST:6881")
+    let local = local.map_or_else(|| "LSD off".into(), local_words);
+    format!("Still looking: {why}; {local}. Try --peer HOST:6881")
+}
+
+/// What came of local discovery.
+fn local_words(local: &LocalStatus) -> String {
+    match local {
+        LocalStatus {
+            sent: 0,
+            fault: Some(fault),
+            ..
+        } => format!("LSD cannot send: {fault}"),
+        LocalStatus { sent: 0, .. } => "LSD found no network".into(),
+        LocalStatus { sent, heard: 0, .. } => {
+            format!("LSD sent {sent}, heard 0 (multicast may be blocked)")
+        }
+        LocalStatus { sent, heard, .. } => format!("LSD sent {sent}, heard {heard}"),
+    }
 }
 
 /// Why nothing moves, once that has lasted.
@@ -62,14 +84,7 @@ pub(super) fn reason(why: &WaitReason, trackers: &[String]) -> String {
             });
             parts.join("; ")
         }
-        WaitReason::NoMetadata { peers, offering: 0 } => format!(
-            "{} connected, none has the manifest",
-            show_counted(u64::from(*peers), "peer")
-        ),
-        WaitReason::NoMetadata { offering, .. } => format!(
-            "manifest asked of {}, no answer yet",
-            show_counted(u64::from(*offering), "peer")
-        ),
+        WaitReason::NoMetadata { peers, offering } => no_metadata(*peers, *offering),
         WaitReason::Choked { choking, peers } => format!(
             "choked by {choking} of {}",
             show_counted(u64::from(*peers), "peer")
@@ -99,6 +114,15 @@ pub(super) fn reason(why: &WaitReason, trackers: &[String]) -> String {
             )
         }
     }
+}
+
+fn no_metadata(peers: u32, offering: u32) -> String {
+    if offering == 0 {
+        let peers = show_counted(u64::from(peers), "peer");
+        return format!("{peers} connected, none has the manifest");
+    }
+    let asked = show_counted(u64::from(offering), "peer");
+    format!("manifest asked of {asked}, no answer yet")
 }
 
 fn tracker_url(trackers: &[String], id: usize) -> String {

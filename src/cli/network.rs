@@ -1,4 +1,4 @@
-//! How a command joins a swarm: what its flags and a magnet link make of a session.
+//! From the network flags, and what a magnet link says, to how a session behaves.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -51,6 +51,7 @@ pub(super) fn session_config(
         torrent,
         memory: usize::try_from(network.memory).unwrap_or(usize::MAX),
         disk_threads: app.threads.saturating_sub(1).max(1),
+        local_discovery: network.lpd(),
         rng_seed: u64::from_le_bytes(random()?),
         trackers: Some(network.tracker.clone()).filter(|tiers| !tiers.is_empty()),
     })

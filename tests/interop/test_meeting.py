@@ -1,0 +1,174 @@
+"""Machines on a network without a tracker, without a route out, without an address typed in.
+
+They find each other by multicast (BEP 14), get the manifest from each other (BEP 9) and tell each
+other of the rest (BEP 11).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from harness.clients import BINARY, PORT, Client, Job, Libtorrent, Transmission, wait_for_word
+from harness.content import MIB, assert_same, fill
+from harness.need import need, need_binary, need_program
+from harness.network import Host, Network, available
+from harness.process import Process, Processes, wait_until
+
+# A machine that comes has met somebody within this time.
+MEET_WITHIN = 2.0
+FETCHERS = 5
+
+
+@dataclass
+class Island:
+    """A network that leads nowhere, and content on one of its machines."""
+
+    network: Network
+    processes: Processes
+    work: Path
+    content: Path
+    manifest: Path
+
+    def start(self, host: Host, name: str, *words: object) -> Process:
+        """Starts this project's program on a machine, with events on its standard output."""
+        argv = [BINARY, *words, "-p", str(PORT), "--json"]
+        return self.processes.start(argv, name, namespace=host.namespace)
+
+    def seed(self, host: Host, *words: object) -> Process:
+        """Serves the original."""
+        data = self.content.parent
+        seed = self.start(host, "seed", "seed", self.manifest, "--data", data, *words)
+        wait_for_word(seed, '"event":"start"', 60)
+        return seed
+
+    def fetch(self, host: Host, what: object, *words: object) -> Process:
+        """Fetches into a folder of the machine's own."""
+        folder = self.folder(host)
+        folder.mkdir(exist_ok=True)
+        return self.start(host, "fetch", "fetch", what, "-d", folder, *words)
+
+    def folder(self, host: Host) -> Path:
+        """Where a machine fetches to."""
+        return self.work / host.address
+
+    def assert_fetched(self, host: Host) -> None:
+        """Fails unless the machine has the same bytes."""
+        assert_same(self.content, self.folder(host) / self.content.name)
+
+    def link(self, seed: Process) -> str:
+        """The info-hash alone: neither trackers nor addresses."""
+        return f"magnet:?xt=urn:btih:{seed.events('start')[0]['infohash']}"
+
+
+@pytest.fixture
+def island(tmp_path: Path) -> Iterator[Island]:
+    """A network, and 24 MiB on nobody's machine yet."""
+    need(available())
+    need_binary()
+    content, manifest = tmp_path / "original" / "content.bin", tmp_path / "content.torrent"
+    fill(content, 24 * MIB)
+    with Network() as network, Processes(tmp_path / "log") as processes:
+        island = Island(network, processes, tmp_path, content, manifest)
+        maker = [BINARY, "create", content, "-o", manifest, "--quiet"]
+        processes.start(maker, "create").succeed(60)
+        yield island
+
+
+def met_after(process: Process) -> float:
+    """Seconds from the start of a program to its first connection."""
+    wait_for_word(process, '"state":"connected"', 20)
+    peers = process.events("peer")
+    return next(event["t"] for event in peers if event["state"] == "connected")
+
+
+def test_machines_that_know_no_address_meet_at_once(island: Island) -> None:
+    """Each has the manifest and nothing else."""
+    seed = island.seed(island.network.host())
+    hosts = [island.network.host() for _ in range(FETCHERS)]
+    fetches = [island.fetch(host, island.manifest) for host in hosts]
+    for fetch in fetches:
+        assert met_after(fetch) <= MEET_WITHIN
+    for host, fetch in zip(hosts, fetches):
+        fetch.succeed(60)
+        island.assert_fetched(host)
+    assert seed.stop() == 0
+
+
+def test_a_link_without_an_address_is_enough(island: Island) -> None:
+    """Each has the info-hash and nothing else; the manifest comes from the network, too."""
+    seed = island.seed(island.network.host())
+    hosts = [island.network.host() for _ in range(FETCHERS)]
+    fetches = [island.fetch(host, island.link(seed)) for host in hosts]
+    for fetch in fetches:
+        assert met_after(fetch) <= MEET_WITHIN
+    for host, fetch in zip(hosts, fetches):
+        fetch.succeed(60)
+        island.assert_fetched(host)
+
+
+def test_a_seed_that_comes_last_is_met_at_once(island: Island) -> None:
+    """The fetcher has said all that it says at first, and waits."""
+    host, other = island.network.host(), island.network.host()
+    fetch = island.fetch(host, island.manifest)
+    wait_until("the fetch waits", lambda: "LSD sent" in fetch.stdout(), 30)
+    assert not fetch.events("complete")
+    seed = island.seed(other)
+    assert met_after(seed) <= MEET_WITHIN
+    fetch.succeed(60)
+    island.assert_fetched(host)
+
+
+def test_who_does_not_look_around_is_not_found(island: Island) -> None:
+    """`--no-lpd` on both sides: nothing is said and nothing is heard."""
+    island.seed(island.network.host(), "--no-lpd")
+    host = island.network.host()
+    fetch = island.fetch(host, island.manifest, "--no-lpd", "--stall-timeout", "3s")
+    assert fetch.wait(20) == 6
+    assert not fetch.events("peer")
+
+
+def test_blocked_multicast_is_said(island: Island) -> None:
+    """Where nothing of the others comes through, the status says that it may be blocked."""
+    host = island.network.host()
+    fetch = island.fetch(host, island.manifest)
+    wait_until("the status says so", lambda: "no-peers" in fetch.stdout(), 30)
+    warning = fetch.events("warning")[0]["message"]
+    assert "heard 0 (multicast may be blocked)" in warning, warning
+
+
+def test_a_private_swarm_is_never_announced(island: Island) -> None:
+    """BEP 27: its trackers alone may name peers."""
+    maker = [BINARY, "create", island.content, "-o", island.manifest, "--quiet", "--force"]
+    tracker = ["--private", "-t", "http://10.77.0.99:6969/announce"]
+    island.processes.start([*maker, *tracker], "create").succeed(60)
+    seed = island.seed(island.network.host())
+    host = island.network.host()
+    fetch = island.fetch(host, island.manifest, "--stall-timeout", "3s")
+    link = island.fetch(island.network.host(), island.link(seed), "--stall-timeout", "3s")
+    assert fetch.wait(20) == 6
+    assert link.wait(20) == 6
+    assert not fetch.events("peer")
+
+
+@pytest.mark.parametrize("other", [Libtorrent(lsd=True), Transmission(lsd=True)], ids=lambda o: o.name)
+def test_other_clients_are_met_in_both_roles(island: Island, other: Client) -> None:
+    """Whichever side comes first, and whichever seeds."""
+    need_program("transmission-cli")
+    job = Job(island.network.host(), island.manifest, island.content.parent)
+    theirs = other.seed(job, island.processes)
+    host = island.network.host()
+    ours = island.fetch(host, island.manifest, "--seed")
+    wait_for_word(ours, '"event":"complete"', 60)
+    island.assert_fetched(host)
+    theirs.kill()
+
+    job = Job(island.network.host(), island.manifest, island.work / "theirs")
+    job.folder.mkdir()
+    fetch = other.fetch(job, island.processes)
+    other.await_complete(fetch, 60)
+    assert_same(island.content, job.folder / island.content.name)
+    shutil.rmtree(job.folder)
