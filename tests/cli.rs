@@ -16,6 +16,8 @@ mod mistakes;
 mod process;
 #[path = "cli/sim.rs"]
 mod sim;
+#[path = "cli/tracker.rs"]
+mod tracker;
 #[path = "cli/transfers.rs"]
 mod transfers;
 #[path = "cli/world.rs"]

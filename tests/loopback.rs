@@ -6,6 +6,10 @@
 
 #[path = "loopback/rig.rs"]
 mod rig;
+#[path = "loopback/site.rs"]
+mod site;
+#[path = "loopback/web_seed.rs"]
+mod web_seed;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};

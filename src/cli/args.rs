@@ -11,7 +11,9 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use super::{bench, completions, create, fetch, magnet, man, seed, show, sim, units, verify};
+use super::{
+    bench, completions, create, fetch, magnet, man, seed, show, sim, tracker, units, verify,
+};
 
 /// Gets large files onto many machines, fast, with no central server
 #[derive(Debug, Parser)]
@@ -47,6 +49,8 @@ pub(super) enum Command {
     Verify(verify::VerifyArgs),
     /// Print the magnet link of a manifest
     Magnet(magnet::MagnetArgs),
+    /// Let machines find each other, over HTTP and UDP
+    Tracker(tracker::TrackerArgs),
     /// Measure how fast a swarm on this machine is, over real sockets
     Bench(bench::BenchArgs),
     /// Simulate a swarm, and say how near it comes to the least time possible

@@ -160,6 +160,17 @@ pub(super) enum Event {
         /// The link.
         magnet: String,
     },
+    /// How a tracker stands.
+    Tracker {
+        /// Where to announce, once at the start.
+        url: Option<String>,
+        /// Swarms with anybody in them.
+        swarms: usize,
+        /// Peers over all swarms.
+        peers: usize,
+        /// Requests since the start.
+        requests: u64,
+    },
     /// What a bench or a simulation will do.
     Setup {
         /// `bench` or `sim`.

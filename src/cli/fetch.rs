@@ -36,8 +36,8 @@ use crate::torrent::event::DiskFault;
     reason = "each is a flag of its own on the command line"
 )]
 pub(super) struct FetchArgs {
-    /// What to fetch, one after the other: manifests, magnet links, info-hashes
-    #[arg(required = true, value_name = "MANIFEST|MAGNET|INFOHASH")]
+    /// What to fetch, one after the other: manifests, URLs that swarm seed prints, magnet links
+    #[arg(required = true, value_name = "MANIFEST|MAGNET|URL|INFOHASH")]
     inputs: Vec<OsString>,
     /// Directory to fetch into
     #[arg(short, long, value_name = "DIR", default_value = ".")]
@@ -148,7 +148,7 @@ fn ordered(
     input: &OsStr,
     app: &mut App<'_>,
 ) -> Result<Result<Order, Exit>, CliError> {
-    let magnet = match manifest::target(input, app)? {
+    let magnet = match manifest::target(input, &args.network, app)? {
         Target::Magnet(magnet) => magnet,
         Target::Manifest(meta) => {
             return Ok(Ok(Order {
@@ -165,7 +165,10 @@ fn ordered(
         Looked::Stopped(exit) => Err(exit),
         Looked::Here(meta, hints) => Ok(Order {
             meta,
-            hints,
+            hints: Hints {
+                web_seeds: magnet.web_seeds,
+                ..hints
+            },
             select_only: magnet.select_only,
             is_from_peers: true,
         }),
@@ -204,6 +207,7 @@ fn fetch(args: &FetchArgs, order: &Order, app: &mut App<'_>) -> Result<Exit, Cli
         store: opened.store,
         have: opened.have,
         wanted: opened.wanted,
+        serve: false,
     };
     let mut transfer = Transfer::start(content, (&args.network, &order.hints), app)?;
     transfer.tell_start("fetch", have, &app.dir.join(&args.dir), app);

@@ -6,10 +6,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::App;
 use super::args::Network;
 use super::error::{CliError, Exit};
 use super::fault::shown;
+use super::{App, web};
 use crate::bencode::Limits;
 use crate::metainfo::escape::escape;
 use crate::metainfo::magnet::Magnet;
@@ -49,10 +49,17 @@ pub(super) enum Target {
     Magnet(Magnet),
 }
 
-/// Reads what `input` names: a manifest, or if there is no such file a magnet link or an info hash.
-pub(super) fn target(input: &OsStr, app: &App<'_>) -> Result<Target, CliError> {
+/// Reads what `input` names: a manifest, or if there is no such file what a URL leads to, a magnet
+/// link or an info hash.
+pub(super) fn target(
+    input: &OsStr,
+    network: &Network,
+    app: &mut App<'_>,
+) -> Result<Target, CliError> {
     if let Some(text) = input.to_str().filter(|_| !app.dir.join(input).exists()) {
-        refuse_url(text)?;
+        if web::is_url(text) {
+            return web::open(text, network, app).map(Target::Manifest);
+        }
         match Magnet::parse(text) {
             Ok(magnet) => return Ok(Target::Magnet(magnet)),
             Err(error) if is_link(text) => {
@@ -68,7 +75,11 @@ pub(super) fn target(input: &OsStr, app: &App<'_>) -> Result<Target, CliError> {
 /// info-hash: to give content it must be here.
 pub(super) fn open_here(input: &OsStr, app: &App<'_>) -> Result<Manifest, CliError> {
     if let Some(text) = input.to_str().filter(|_| !app.dir.join(input).exists()) {
-        refuse_url(text)?;
+        if web::is_url(text) {
+            let what = "a URL leads to a manifest, to seed it takes the data, too";
+            return Err(CliError::new(Exit::Manifest, what)
+                .help("swarm fetch URL --seed gets it and then serves it"));
+        }
         if is_link(text) || Magnet::parse(text).is_ok() {
             let what = "a magnet link names content, to seed it takes the manifest and the data";
             return Err(CliError::new(Exit::Manifest, what)
@@ -146,15 +157,23 @@ pub(super) fn locate_data(
 /// What a failed parse means for the user.
 pub(super) fn refused(error: &MetainfoError, path: &Path, dir: &Path) -> CliError {
     let manifest = shown(path, dir);
-    let exit = match error {
-        MetainfoError::SameButCase(..) => Exit::Exists,
-        _ => Exit::Manifest,
-    };
-    let failure = CliError::new(exit, error.about(&manifest)).because(error);
+    let failure = refused_as(error, &manifest);
     match error {
         MetainfoError::NotATorrent(_) => {
             failure.help(format!("to share this file: swarm seed {manifest}"))
         }
+        _ => failure,
+    }
+}
+
+/// The same for a manifest that is no file here; `manifest` is what to call it.
+pub(super) fn refused_as(error: &MetainfoError, manifest: &str) -> CliError {
+    let exit = match error {
+        MetainfoError::SameButCase(..) => Exit::Exists,
+        _ => Exit::Manifest,
+    };
+    let failure = CliError::new(exit, error.about(manifest)).because(error);
+    match error {
         MetainfoError::SameButCase(..) => {
             failure.help("whoever made the manifest has to rename one of them")
         }
@@ -221,20 +240,4 @@ fn offered(dir: &Path) -> Vec<String> {
 fn is_link(text: &str) -> bool {
     text.get(..7)
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case("magnet:"))
-}
-
-fn refuse_url(text: &str) -> Result<(), CliError> {
-    if !text.starts_with("http://") && !text.starts_with("https://") {
-        return Ok(());
-    }
-    let file = text
-        .rsplit('/')
-        .next()
-        .filter(|file| file.ends_with(".torrent"));
-    let file = file.unwrap_or("NAME.torrent");
-    Err(
-        CliError::new(Exit::Input, "swarm cannot download a manifest from a URL").help(format!(
-            "curl -o {file} {text} and then: swarm fetch {file}"
-        )),
-    )
 }

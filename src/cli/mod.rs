@@ -32,9 +32,11 @@ mod show;
 mod signal;
 mod sim;
 mod text;
+mod tracker;
 mod transfer;
 mod units;
 mod verify;
+mod web;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -193,6 +195,7 @@ fn dispatch(cli: Cli, app: &mut App<'_>) -> Result<Exit, CliError> {
         Some(Command::Show(args)) => show::run(&args, app),
         Some(Command::Verify(args)) => verify::run(&args, app),
         Some(Command::Magnet(args)) => magnet::run(&args, app),
+        Some(Command::Tracker(args)) => tracker::run(&args, app),
         Some(Command::Bench(args)) => bench::run(&args, app),
         Some(Command::Sim(args)) => sim::run(&args, app),
         Some(Command::Completions(args)) => Ok(completions::run(&args, app)),
@@ -206,7 +209,7 @@ fn introduce(app: &mut App<'_>) -> Exit {
     let examples = [
         ("swarm seed ./dataset", "Share it; writes dataset.torrent"),
         (
-            "swarm fetch dataset.torrent --peer 10.0.0.5:6881",
+            "swarm fetch http://10.0.0.5:6881/",
             "Get it, on every other machine",
         ),
         ("swarm verify dataset.torrent", "Check every byte of it"),

@@ -25,6 +25,8 @@ pub(super) struct Hints {
     pub(super) peers: Vec<String>,
     /// Peers that are known, and who named them.
     pub(super) known: Vec<(PeerSource, SocketAddr)>,
+    /// Web seeds of the link.
+    pub(super) web_seeds: Vec<String>,
     /// The port that others were told of.
     pub(super) port: Option<u16>,
 }
@@ -54,10 +56,13 @@ pub(super) fn session_config(
         local_discovery: network.lpd(),
         rng_seed: u64::from_le_bytes(random()?),
         trackers: Some(network.tracker.clone()).filter(|tiers| !tiers.is_empty()),
+        serve: false,
+        web_seeds: Vec::new(),
     })
 }
 
-fn random<const N: usize>() -> Result<[u8; N], CliError> {
+/// Random bytes that nobody can guess.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], CliError> {
     let mut bytes = [0; N];
     SysRng.try_fill_bytes(&mut bytes).map_err(|error| {
         CliError::new(Exit::Other, "the operating system gives no random numbers").because(&error)

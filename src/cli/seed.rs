@@ -24,6 +24,7 @@ use super::{App, create, magnet, show};
 use crate::bitfield::Bitfield;
 use crate::storage::Store;
 use crate::torrent::Progress;
+use crate::tracker::url::escaped;
 
 /// The arguments of `swarm seed`.
 #[derive(Debug, Args)]
@@ -40,6 +41,12 @@ pub(super) struct SeedArgs {
     /// End when so many machines are complete, and show how far all of them are
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     expect: Option<u32>,
+    /// Answer BitTorrent only: no HTTP for the manifest, the tracker and the files
+    #[arg(long, overrides_with = "serve")]
+    no_serve: bool,
+    /// The default.
+    #[arg(long, hide = true)]
+    serve: bool,
     /// How to reach peers.
     #[command(flatten)]
     network: Network,
@@ -117,16 +124,21 @@ pub(super) fn run(args: &SeedArgs, app: &mut App<'_>) -> Result<Exit, CliError> 
         store: source.store,
         have: all.clone(),
         wanted: all,
+        serve: !args.no_serve,
     };
     let mut transfer = Transfer::start(content, (&args.network, &Hints::default()), app)?;
     let pieces = meta.layout().piece_count();
     let dir = source.data.parent().unwrap_or(app.dir);
     transfer.tell_start("seed", pieces, dir, app);
     let reachable = SocketAddr::new(reachable_ip(args.network.bind), transfer.port());
-    let made = (&source.manifest, source.wrote);
-    introduce(made, (reachable, transfer.trackers()), app);
-    let is_looked_for = args.network.lpd() && !meta.is_private();
-    tell_who_hears(transfer.trackers(), is_looked_for, app);
+    let ways = Ways {
+        reachable,
+        trackers: transfer.trackers(),
+        site: (!args.no_serve && !meta.is_private()).then(|| format!("http://{reachable}/")),
+        is_looked_for: args.network.lpd() && !meta.is_private(),
+    };
+    introduce((&source.manifest, source.wrote), &ways, app);
+    tell_who_hears(&ways, app);
     let served = serve(args, &mut transfer, app);
     if served.is_ok() {
         tell_end(args, &transfer, app);
@@ -211,57 +223,73 @@ fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
     })
 }
 
+/// How other machines come to a seed.
+struct Ways<'a> {
+    /// Where they most likely reach it.
+    reachable: SocketAddr,
+    /// The trackers that are told.
+    trackers: &'a [String],
+    /// The URL that it is given at over HTTP.
+    site: Option<String>,
+    /// Whether machines on this network find it by themselves.
+    is_looked_for: bool,
+}
+
 /// Says what is seeded, and what to type on the other machines.
 fn introduce(
-    (manifest, wrote): (&Manifest, Option<&str>),
-    (reachable, trackers): (SocketAddr, &[String]),
+    (Manifest { path, meta }, wrote): (&Manifest, Option<&str>),
+    ways: &Ways<'_>,
     app: &mut App<'_>,
 ) {
-    let meta = &manifest.meta;
-    let typed = shown(&manifest.path, app.dir);
+    let typed = shown(path, app.dir);
     let mut parts = show::headline("Seeding", meta.name(), meta);
     parts.extend(wrote.map(|wrote| Text::new(format!("{wrote} {typed}"))));
     let mut magnet = magnet::of_manifest(meta);
-    magnet.trackers = trackers.to_vec();
-    magnet.peers.push(reachable.to_string());
+    magnet.trackers = ways.trackers.to_vec();
+    let own = ways.site.as_ref().map(|site| format!("{site}announce"));
+    magnet.trackers.extend(own);
+    magnet.peers.push(ways.reachable.to_string());
     app.printer.result(parts, &magnet.to_string());
-    let file = quoted(
-        &manifest
-            .path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy(),
-    );
-    app.printer.say(&Text::new(if meta.is_private() {
-        format!(" On each machine, with a copy of {file}, run:")
+    let file = quoted(&path.file_name().unwrap_or_default().to_string_lossy());
+    let mut say = |line: String| app.printer.say(&Text::new(line));
+    if meta.is_private() {
+        say(format!(" On each machine, with a copy of {file}, run:"));
     } else {
-        " On each machine run one of:".to_owned()
-    }));
-    app.printer.say(&Text::new(format!(
-        "   swarm fetch {file} --peer {reachable}"
-    )));
+        say(" On each machine run one of:".to_owned());
+    }
+    if let Some(site) = &ways.site {
+        say(format!("   swarm fetch {site}"));
+    }
+    say(format!("   swarm fetch {file} --peer {}", ways.reachable));
     if !meta.is_private() {
-        let link = quoted(&magnet.to_string());
-        app.printer
-            .say(&Text::new(format!("   swarm fetch {link}")));
+        say(format!("   swarm fetch {}", quoted(&magnet.to_string())));
     }
-    if !meta.trackers().is_empty() {
-        let others = "(transmission, qBittorrent, rqbit: the same file)";
-        let line = Text::new(format!("   aria2c --seed-time=0 {file}      "));
-        app.printer.say(&line.styled(Style::Dim, others));
-    }
+    let (source, others) = match &ways.site {
+        Some(site) => (
+            format!("{site}{}.torrent", escaped(meta.name())),
+            "same URL",
+        ),
+        None if !meta.trackers().is_empty() => (file, "the same file"),
+        None => return,
+    };
+    let line = Text::new(format!("   aria2c --seed-time=0 {source}      "));
+    let others = format!("(transmission, qBittorrent, rqbit: {others})");
+    app.printer.say(&line.styled(Style::Dim, others));
 }
 
-fn tell_who_hears(trackers: &[String], is_local: bool, app: &mut App<'_>) {
-    let announced = match (trackers, is_local) {
-        ([], true) => {
-            "Nothing is announced outside this network. Anyone on it who has the link can fetch."
-        }
-        ([], false) => "Nothing is announced. Whoever has the manifest can fetch.",
-        (_, true) => "This network and its trackers are told. Anyone who has the link can fetch.",
-        (_, false) => "Only its trackers are told. Whoever has the manifest can fetch.",
+fn tell_who_hears(ways: &Ways<'_>, app: &mut App<'_>) {
+    let announced = match (ways.trackers, ways.is_looked_for) {
+        ([], true) => "Nothing is announced outside this network.",
+        ([], false) => "Nothing is announced.",
+        (_, true) => "This network and its trackers are told.",
+        (_, false) => "Only its trackers are told.",
     };
-    let line = format!(" {announced} Ctrl-C stops.");
+    let who = if ways.is_looked_for || ways.site.is_some() {
+        "Anyone who has the link can fetch."
+    } else {
+        "Whoever has the manifest can fetch."
+    };
+    let line = format!(" {announced} {who} Ctrl-C stops.");
     app.printer.say(&Text::default().styled(Style::Dim, line));
 }
 
@@ -342,7 +370,7 @@ fn tell_end(args: &SeedArgs, transfer: &Transfer, app: &mut App<'_>) {
 
 /// The address that other machines most likely reach this one by. Nothing is sent: connecting a
 /// UDP socket only asks the routing table.
-fn reachable_ip(bind: Option<IpAddr>) -> IpAddr {
+pub(super) fn reachable_ip(bind: Option<IpAddr>) -> IpAddr {
     /// Addresses reserved for documentation or private use; one of them has a route, if any has.
     const ASKED: [Ipv4Addr; 4] = [
         Ipv4Addr::new(192, 0, 2, 1),

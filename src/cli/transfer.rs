@@ -20,7 +20,7 @@ use crate::metainfo::Metainfo;
 use crate::runtime::{NextNotice, Session};
 use crate::storage::{StorageError, Store};
 use crate::torrent::Progress;
-use crate::torrent::event::{DiskFault, Notice, PeerSource, TrackerId};
+use crate::torrent::event::{CloseReason, DiskFault, Notice, PeerSource, TrackerId};
 
 /// Nobody connected for this long: the status says where was looked.
 pub(super) const LOOKING_SHOWN_AFTER: Duration = Duration::from_secs(15);
@@ -41,6 +41,8 @@ pub(super) struct Content {
     pub(super) have: Bitfield,
     /// The pieces that shall be.
     pub(super) wanted: Bitfield,
+    /// Whether it is given over HTTP, too.
+    pub(super) serve: bool,
 }
 
 /// One swarm under way.
@@ -98,8 +100,11 @@ impl Transfer {
             store,
             have,
             wanted,
+            serve,
         } = content;
-        let config = session_config(network, hints, app)?;
+        let mut config = session_config(network, hints, app)?;
+        config.serve = serve;
+        config.web_seeds = [meta.web_seeds(), &hints.web_seeds].concat();
         let tiers = config
             .trackers
             .clone()
@@ -350,13 +355,19 @@ impl Transfer {
                 addr,
                 client,
                 reason,
-            } => app.printer.event(&Event::Peer {
-                state: "lost",
-                addr: addr.to_string(),
-                client: Some(client),
-                via: None,
-                reason: Some(reason.to_string()),
-            }),
+            } => {
+                if reason == CloseReason::Corrupt {
+                    let message = format!("{client} at {addr} sent corrupt data and is dropped");
+                    self.warn("peer-dropped", &message, app);
+                }
+                app.printer.event(&Event::Peer {
+                    state: "lost",
+                    addr: addr.to_string(),
+                    client: Some(client),
+                    via: None,
+                    reason: Some(reason.to_string()),
+                });
+            }
             Notice::PieceStored { piece, from } if app.printer.look().json_pieces => {
                 let mut bytes = BTreeMap::new();
                 for (addr, len) in from {
@@ -385,6 +396,9 @@ impl Transfer {
             Notice::DataDamaged { message, pieces } => {
                 let message = format!("{message}; {pieces} pieces are checked again");
                 self.warn("data-changed", &message, app);
+            }
+            Notice::WebSeedFailed { url, reason } => {
+                self.warn("web-seed-failed", &format!("web seed {url}: {reason}"), app);
             }
             Notice::PeerUnresolved { peer, message } => {
                 self.warn("peer-unresolved", &format!("peer {peer}: {message}"), app);
@@ -429,5 +443,6 @@ pub(super) const fn source_name(source: PeerSource) -> &'static str {
         PeerSource::Lsd => "lsd",
         PeerSource::Tracker => "tracker",
         PeerSource::Incoming => "incoming",
+        PeerSource::WebSeed => "web-seed",
     }
 }

@@ -3,6 +3,7 @@
 //! Pure: bytes in, values out (BEP 3, 12, 19, 27, 47; hybrids of BEP 52 by their v1 half). What is
 //! taken and what is refused, and why, is in `docs/manifests.md`.
 
+pub mod announced;
 pub mod build;
 mod error;
 pub mod escape;

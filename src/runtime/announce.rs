@@ -1,31 +1,22 @@
 //! Talks to trackers: one announce in, its answer or the reason for none out.
 //!
-//! An announce is one future that needs no task of its own and holds nothing when dropped. It ends
-//! by the caller's deadline and never later than 30 s. Addresses are resolved once and dialled as
-//! resolved; [`reach`] keeps redirects from leading into networks that the tracker cannot see.
-//!
-//! Name resolution runs on a thread that cannot be stopped: a runtime that has announced is to be
-//! shut down in the background, or a dead name server delays the end.
+//! An announce is one future that holds nothing when dropped. It ends by the caller's deadline and
+//! never later than 30 s. What is asked of whom [`super::web`] decides.
 
-mod connect;
 mod http;
 mod inflate;
-pub mod reach;
 mod udp;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use super::Clock;
+use super::web::Web;
 use crate::time::Time;
 use crate::tracker::udp::CONNECTION_ID_LIFE;
 use crate::tracker::url::Scheme;
@@ -39,9 +30,7 @@ const TRACKERS_MAX: usize = 64;
 
 /// Asks trackers, and remembers between two announces what they want to be told again.
 pub struct Announcer {
-    clock: Clock,
-    bind: Option<IpAddr>,
-    tls: TlsConnector,
+    web: Web,
     rng: RefCell<ChaCha12Rng>,
     /// What HTTP trackers called us last (BEP 3, "tracker id"), by URL.
     tracker_ids: RefCell<BTreeMap<String, String>>,
@@ -53,23 +42,12 @@ impl Announcer {
     /// Announces from the local address `bind`, where given. `seed` makes the transaction ids that
     /// strangers must not guess.
     pub fn new(bind: Option<IpAddr>, seed: u64) -> Self {
-        let roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
-        Self::with_roots(bind, seed, roots)
+        Self::over(Web::new(bind), seed)
     }
 
-    fn with_roots(bind: Option<IpAddr>, seed: u64, roots: RootCertStore) -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring speaks every version of TLS that rustls does")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    fn over(web: Web, seed: u64) -> Self {
         Self {
-            clock: Clock::start(),
-            bind,
-            tls: TlsConnector::from(Arc::new(config)),
+            web,
             rng: RefCell::new(ChaCha12Rng::seed_from_u64(seed)),
             tracker_ids: RefCell::default(),
             connections: RefCell::default(),
@@ -125,11 +103,11 @@ impl Announcer {
     fn connection(&self, tracker: SocketAddr) -> Option<u64> {
         let connections = self.connections.borrow();
         let &(id, good_until) = connections.get(&tracker)?;
-        (self.clock.now() < good_until).then_some(id)
+        (self.web.clock.now() < good_until).then_some(id)
     }
 
     fn remember_connection(&self, tracker: SocketAddr, id: u64) {
-        let now = self.clock.now();
+        let now = self.web.clock.now();
         let mut connections = self.connections.borrow_mut();
         connections.retain(|_, (_, good_until)| now < *good_until);
         if connections.len() >= TRACKERS_MAX {

@@ -97,6 +97,13 @@ pub(super) async fn answer(stream: &mut TcpStream, ours: &Handshake) -> io::Resu
     .await
 }
 
+/// The first byte that a stranger sends, left where it is; `None` if it sends none in time.
+pub(super) async fn first_byte(stream: &TcpStream) -> Option<u8> {
+    let mut byte = [0];
+    let peeked = timeout(HANDSHAKE_TIMEOUT, stream.peek(&mut byte)).await;
+    matches!(peeked, Ok(Ok(1))).then_some(byte[0])
+}
+
 async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(HANDSHAKE_TIMEOUT, handshake)
         .await

@@ -90,6 +90,9 @@ impl Driver {
             if matches!(event, Event::Command(Command::Stop)) {
                 self.end = self.end.or(Some(now + STOP_TIMEOUT));
             }
+            if let Event::Command(Command::LimitUpload(limit)) = event {
+                self.hub.upload_limit.set(limit);
+            }
             if self.concerns_core(&event) {
                 self.torrent.handle(event, now);
                 // Before the next event: it may come from a connection that is to be ended.

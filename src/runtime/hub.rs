@@ -39,6 +39,8 @@ pub(super) struct Hub {
     pub(super) keys: Cell<u64>,
     /// What was queued for connections that are gone.
     pub(super) queued: Cell<ControlBytes>,
+    /// Payload bytes per second that all ways out share; `None` is unlimited.
+    pub(super) upload_limit: Cell<Option<u64>>,
 }
 
 impl Hub {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bytes::BytesMut;
@@ -16,13 +17,19 @@ use super::buffers::PieceBuffers;
 use super::clock::Clock;
 use super::disk::{DiskContext, DiskQueue};
 use super::driver::Driver;
+use super::http::Site;
 use super::hub::Hub;
 use super::lsd::Lsd;
+use super::notices::Notices;
 use super::session::{Observed, SessionConfig};
+use super::web::Web;
+use super::web_seed::{WEB_SEEDS_MAX, WebSeed};
 use super::{dial, listener};
 use crate::bitfield::Bitfield;
+use crate::metainfo::Metainfo;
 use crate::torrent::event::PeerSource;
 use crate::torrent::{Content, Event, Torrent};
+use crate::tracker::server::Resident;
 use crate::wire::{Handshake, Reserved};
 
 /// What the thread is started with.
@@ -39,9 +46,9 @@ pub(super) struct Network {
 }
 
 /// Tells the core of addresses, in batches of one source each.
-async fn tell_known(hub: &Hub, known: Vec<(PeerSource, SocketAddr)>) {
+async fn tell_known(hub: &Hub, known: &[(PeerSource, SocketAddr)]) {
     let mut batches = BTreeMap::<_, Vec<_>>::new();
-    for (source, addr) in known {
+    for &(source, addr) in known {
         batches.entry(source).or_default().push(addr);
     }
     for (source, addrs) in batches {
@@ -92,17 +99,17 @@ impl Network {
             links: RefCell::default(),
             keys: Cell::new(0),
             queued: Cell::default(),
+            upload_limit: Cell::new(self.config.torrent.upload_limit),
         });
-        match tokio::net::TcpListener::from_std(self.listener) {
-            Ok(listener) => {
-                spawn_local(listener::accept(Rc::clone(&hub), listener));
-            }
-            Err(error) => tracing::error!("cannot accept peers: {error}"),
-        }
-        for peer in self.config.peers {
-            spawn_local(dial::resolve(hub.events.clone(), peer, notices.clone()));
-        }
-        tell_known(&hub, self.config.known).await;
+        let neighbours = Neighbours {
+            hub: &hub,
+            meta: &hub.meta,
+            notices: &notices,
+            clock: self.clock,
+        };
+        neighbours.admit(self.listener, &self.config);
+        neighbours.seek(&self.config);
+        tell_known(&hub, &self.config.known).await;
         let trackers = self.content.trackers.iter().flatten().cloned().collect();
         let seed = self.config.rng_seed;
         let now = self.clock.now();
@@ -132,5 +139,55 @@ impl Network {
         }
         .run()
         .await;
+    }
+}
+
+/// Everybody that a session deals with beside its trackers: each gets a task of its own.
+struct Neighbours<'a> {
+    hub: &'a Rc<Hub>,
+    meta: &'a Arc<Metainfo>,
+    notices: &'a Notices,
+    clock: Clock,
+}
+
+impl Neighbours<'_> {
+    /// Those who come to us.
+    fn admit(&self, listener: TcpListener, config: &SessionConfig) {
+        let site = config.serve.then(|| {
+            let resident = Resident {
+                port: config.torrent.port,
+                peer_id: config.torrent.peer_id,
+            };
+            let chance = (self.clock, config.rng_seed);
+            Site::new(self.hub, Arc::clone(self.meta), resident, chance)
+        });
+        if let Some(site) = &site {
+            spawn_local(Rc::clone(site).sweep());
+        }
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => {
+                spawn_local(listener::accept(Rc::clone(self.hub), site, listener));
+            }
+            Err(error) => tracing::error!("cannot accept peers: {error}"),
+        }
+    }
+
+    /// Those whom the user or the manifest names.
+    fn seek(&self, config: &SessionConfig) {
+        for peer in &config.peers {
+            let (events, notices) = (self.hub.events.clone(), self.notices.clone());
+            spawn_local(dial::resolve(events, peer.clone(), notices));
+        }
+        let web = Rc::new(Web::new(config.bind));
+        for url in config.web_seeds.iter().take(WEB_SEEDS_MAX) {
+            let seed = WebSeed {
+                hub: Rc::clone(self.hub),
+                web: Rc::clone(&web),
+                meta: Arc::clone(self.meta),
+                notices: self.notices.clone(),
+                url: url.clone(),
+            };
+            spawn_local(seed.run());
+        }
     }
 }

@@ -61,6 +61,12 @@ pub struct SessionConfig {
     pub rng_seed: u64,
     /// Trackers in tiers, instead of the manifest's.
     pub trackers: Option<Vec<Vec<String>>>,
+    /// URLs of servers that have the content (BEP 19), of which the first three are asked if anything
+    /// is missing; none for a private manifest (BEP 27).
+    pub web_seeds: Vec<String>,
+    /// Whether the port also answers HTTP: the manifest, a tracker for the swarm, the files. Only
+    /// with all of the content, and never for a private manifest (BEP 27).
+    pub serve: bool,
 }
 
 /// A session cannot start, or did not end well.
@@ -138,6 +144,14 @@ impl Session {
         config.torrent.metadata_len = (!meta.is_private())
             .then(|| u32::try_from(meta.info_bytes().len()).ok())
             .flatten();
+        let lacks = wanted.iter_ones().any(|index| {
+            let piece = meta.layout().piece(index);
+            piece.is_some_and(|piece| !have.has(piece))
+        });
+        if !lacks || meta.is_private() {
+            config.web_seeds.clear();
+        }
+        config.serve &= have.is_full() && !meta.is_private();
         config.torrent.open_pieces_max = in_memory.max(OPEN_PIECES_MIN);
         let pool = Pool::new(in_memory, piece_len);
 

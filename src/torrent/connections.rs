@@ -25,6 +25,10 @@ const DECLINED_FOR: Duration = Duration::from_secs(1);
 /// Who has less than this part of the pieces is a newcomer.
 const NEWCOMER_SHARE: u32 = 20;
 
+/// A web seed is asked for so many times as much as a peer at first: each request costs it a
+/// connection.
+const WEB_SEED_WINDOW: u32 = 16;
+
 /// Peer ids remembered as having been complete. Chosen: more than any fleet of the target size.
 pub(super) const SEEN_MAX: usize = 100_000;
 
@@ -60,6 +64,10 @@ impl Torrent {
         if direction == Direction::Outgoing {
             peer.source = self.dialer.source_of(addr).unwrap_or(PeerSource::Manual);
             self.dialer.connected(addr, now);
+        }
+        if direction == Direction::WebSeed {
+            peer.source = PeerSource::WebSeed;
+            peer.window *= WEB_SEED_WINDOW;
         }
         let source = peer.source;
         self.peers.insert(key, peer);

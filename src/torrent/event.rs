@@ -63,6 +63,11 @@ pub enum Event {
         /// What became of them.
         outcome: ServeOutcome,
     },
+    /// Payload was sent by another way than to a peer (HTTP); it counts, and against the limit.
+    SentBeside {
+        /// How many bytes.
+        bytes: u64,
+    },
     /// An [`Action::Verify`] ended.
     PieceVerified {
         /// The piece.
@@ -136,6 +141,8 @@ pub enum Direction {
     Incoming,
     /// We did.
     Outgoing,
+    /// It is a web seed (BEP 19), which the edge asks over HTTP.
+    WebSeed,
 }
 
 /// Where an address came from; decides in which order addresses are tried.
@@ -149,6 +156,8 @@ pub enum PeerSource {
     Tracker,
     /// It connected to us.
     Incoming,
+    /// A web seed that the manifest names.
+    WebSeed,
 }
 
 /// What became of blocks that were to be sent.
@@ -362,6 +371,13 @@ pub enum Notice {
         message: String,
         /// How many pieces are withdrawn meanwhile.
         pieces: usize,
+    },
+    /// A web seed does not give what it is asked for.
+    WebSeedFailed {
+        /// Where it is, without secrets.
+        url: String,
+        /// Why.
+        reason: String,
     },
     /// The name of a peer given by the user cannot be resolved; it is tried again.
     PeerUnresolved {

@@ -148,6 +148,7 @@ impl MetadataFetch {
             Event::Deadline
             | Event::Command(_)
             | Event::Served { .. }
+            | Event::SentBeside { .. }
             | Event::PieceVerified { .. }
             | Event::PiecesLost { .. }
             | Event::PiecesFound { .. } => {}

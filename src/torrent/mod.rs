@@ -245,6 +245,7 @@ impl Torrent {
                 blocks,
                 outcome,
             } => self.served(peer, &blocks, &outcome, now),
+            Event::SentBeside { bytes } => self.sent_beside(bytes, now),
             Event::PieceVerified { piece, outcome } => self.piece_verified(piece, outcome, now),
             Event::PiecesLost { pieces } => self.pieces_lost(&pieces, now),
             Event::PiecesFound { pieces } => self.pieces_found(&pieces, now),

@@ -84,6 +84,8 @@ pub(super) struct Peer {
     pub(super) listen_addr: Option<SocketAddr>,
     /// Who dialled.
     pub(super) direction: Direction,
+    /// The piece opened last, of a web seed.
+    pub(super) run: Option<PieceIndex>,
     /// How we learned of it.
     pub(super) source: PeerSource,
     /// What it calls itself.
@@ -165,6 +167,7 @@ impl Peer {
             addr,
             listen_addr: (direction == Direction::Outgoing).then_some(addr),
             direction,
+            run: None,
             source: PeerSource::Incoming,
             id: theirs.peer_id,
             reserved: theirs.reserved,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Torrent;
-use super::event::{Action, PeerKey};
+use super::event::{Action, Direction, PeerKey};
 use super::peer::Peer;
 use crate::layout::{BLOCK_LEN, Block, PieceIndex};
 use crate::time::Time;
@@ -201,10 +201,28 @@ impl Torrent {
         if steered {
             return self.heed(key);
         }
+        if peer.direction == Direction::WebSeed {
+            return self.next_of_run(key);
+        }
         if self.have.count() < RANDOM_PIECES {
             return self.availability.any(&peer.have, &mut self.rng);
         }
         self.availability.rarest(&peer.have)
+    }
+
+    /// For a web seed, which gives a run faster than as many pieces here and there: the piece behind
+    /// the last one, as long as none is rarer.
+    fn next_of_run(&mut self, key: PeerKey) -> Option<PieceIndex> {
+        let peer = self.peers.find(key)?;
+        let rarest = self.availability.rarest(&peer.have)?;
+        let behind = peer
+            .run
+            .and_then(|last| self.content.layout.piece(last.get() + 1))
+            .filter(|&piece| self.availability.pickable().has(piece))
+            .filter(|&piece| self.availability.of(piece) <= self.availability.of(rarest));
+        let piece = behind.unwrap_or(rarest);
+        self.peers.find_mut(key)?.run = Some(piece);
+        Some(piece)
     }
 
     /// Everything this peer has is asked for elsewhere: takes blocks over from the peer that needs

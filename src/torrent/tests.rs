@@ -6,6 +6,7 @@ mod fuzz;
 mod harness;
 mod serving;
 mod steering;
+mod web_seed;
 
 use std::time::Duration;
 

@@ -188,6 +188,14 @@ impl Torrent {
         self.totals.moved = now;
     }
 
+    /// Payload left by another way.
+    pub(super) fn sent_beside(&mut self, bytes: u64, now: Time) {
+        self.upload.take(bytes, now);
+        self.totals.sent += bytes;
+        self.totals.up.add(bytes, now);
+        self.totals.moved = now;
+    }
+
     /// Tells a peer that a request will not be answered, where it understands that (BEP 6).
     pub(super) fn reject(&mut self, key: PeerKey, block: Block, now: Time) {
         if self

@@ -1,9 +1,11 @@
-//! What is said to trackers and what they answer (BEP 3, 7, 12, 15, 23), as values and as bytes.
+//! What is said to trackers and what they answer (BEP 3, 7, 12, 15, 23), as values and as bytes;
+//! and a tracker itself ([`server`]).
 //!
 //! Pure: sockets and retries over time belong to `runtime` and `torrent::announcer`.
 
 pub mod compact;
 pub mod http;
+pub mod server;
 pub mod udp;
 pub mod url;
 

@@ -22,12 +22,14 @@ pub const PACKET_LEN_MAX: usize = ANNOUNCE_HEADER_LEN + PEERS_MAX * 18;
 /// The first wait for an answer; each further one is twice as long (BEP 15, "time outs").
 const FIRST_WAIT: Duration = Duration::from_secs(15);
 
-const PROTOCOL_ID: u64 = 0x0417_2710_1980;
+/// What every connect begins with (BEP 15).
+pub(super) const PROTOCOL_ID: u64 = 0x0417_2710_1980;
 const ANNOUNCE_HEADER_LEN: usize = 20;
 
-const CONNECT: u32 = 0;
-const ANNOUNCE: u32 = 1;
-const ERROR: u32 = 3;
+pub(super) const CONNECT: u32 = 0;
+pub(super) const ANNOUNCE: u32 = 1;
+pub(super) const SCRAPE: u32 = 2;
+pub(super) const ERROR: u32 = 3;
 
 /// The option of BEP 41 that carries path and query.
 const URL_DATA: u8 = 2;

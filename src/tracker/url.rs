@@ -250,6 +250,37 @@ pub(super) fn push_percent(out: &mut String, byte: u8) {
     out.push(char::from(DIGITS[usize::from(byte & 15)]));
 }
 
+/// The bytes that percent-encoded text stands for; `None` where a `%` has no two digits after it.
+pub fn unescaped(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        rest = tail;
+        if first != b'%' {
+            bytes.push(first);
+            continue;
+        }
+        let (digits, tail) = tail.split_at_checked(2)?;
+        let digit = |at: usize| char::from(digits[at]).to_digit(16);
+        bytes.push(u8::try_from(digit(0)? * 16 + digit(1)?).ok()?);
+        rest = tail;
+    }
+    Some(bytes)
+}
+
+/// One segment of a path, with everything percent-encoded that has a meaning in a URL.
+pub fn escaped(segment: &str) -> String {
+    let mut out = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            push_percent(&mut out, byte);
+        }
+    }
+    out
+}
+
 fn bad(reason: &str) -> AnnounceFailure {
     AnnounceFailure::BadUrl(reason.to_owned())
 }
@@ -322,6 +353,19 @@ mod tests {
             assert_eq!(redacted(url), shown);
         }
         assert!(!format!("{:?}", parse("http://h/0123abcd/announce")).contains("0123abcd"));
+    }
+
+    #[test]
+    fn what_is_escaped_comes_back() {
+        for text in ["model-70b.torrent", "a b/c", "100%", "\u{e9}?#&+"] {
+            let there = escaped(text);
+            assert!(there.bytes().all(|b| b.is_ascii_graphic()), "{there}");
+            assert!(!there.contains(['/', '?', '#', '&', '+', ' ']), "{there}");
+            assert_eq!(unescaped(&there).as_deref(), Some(text.as_bytes()));
+        }
+        assert_eq!(unescaped("%4"), None);
+        assert_eq!(unescaped("%zz"), None);
+        assert_eq!(unescaped("%00").as_deref(), Some(&[0][..]));
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn swarm_alone_shows_three_examples_and_the_commands() {
     Gets large files onto many machines, fast, with no central server
 
       swarm seed ./dataset                              Share it; writes dataset.torrent
-      swarm fetch dataset.torrent --peer 10.0.0.5:6881  Get it, on every other machine
+      swarm fetch http://10.0.0.5:6881/                 Get it, on every other machine
       swarm verify dataset.torrent                      Check every byte of it
 
     Commands:
@@ -27,6 +27,7 @@ fn swarm_alone_shows_three_examples_and_the_commands() {
       show         Show what a manifest says [alias: info]
       verify       Compare files with their manifest [alias: check]
       magnet       Print the magnet link of a manifest
+      tracker      Let machines find each other, over HTTP and UDP
       bench        Measure how fast a swarm on this machine is, over real sockets
       sim          Simulate a swarm, and say how near it comes to the least time possible
       completions  Print a completion script for a shell
@@ -47,6 +48,7 @@ fn help_of_each_command() {
         "show",
         "verify",
         "magnet",
+        "tracker",
         "bench",
         "completions",
         "man",
@@ -80,7 +82,7 @@ fn every_option_has_one_short_sentence_and_a_variable() {
 fn completions_know_every_command() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = help(&["completions", shell]);
-        for command in ["create", "seed", "sim", "fetch", "verify"] {
+        for command in ["create", "seed", "sim", "fetch", "verify", "tracker"] {
             assert!(script.contains(command), "{shell}: {command}");
         }
     }

@@ -102,10 +102,10 @@ fn what_names_content_where_a_manifest_is_needed() {
     error: a magnet link names content, to seed it takes the manifest and the data
     help: swarm fetch LINK --seed gets it and then serves it
     ");
-    assert_snapshot!(world.refused(&["fetch", "https://example.org/a/model.torrent"]), @r"
-    exit 3
-    error: swarm cannot download a manifest from a URL
-    help: curl -o model.torrent https://example.org/a/model.torrent and then: swarm fetch model.torrent
+    assert_snapshot!(world.refused(&["fetch", "https://user:secret@h/model.torrent"]), @r"
+    exit 2
+    error: https://user:secret@h/model.torrent is not a URL that can be fetched
+    help: http://HOST:PORT/ as swarm seed prints it, or any URL of a .torrent
     ");
 }
 

@@ -126,6 +126,55 @@ fn a_seed_that_is_stopped_before_everybody_came_does_not_say_done() {
 }
 
 #[test]
+fn what_is_seeded_is_fetched_by_nothing_but_its_url() {
+    let world = world();
+    let (seed, peer) = seed(&world, 300_000, &[]);
+    let url = format!("http://{peer}/");
+    let words = ["fetch", &url, "-d", "out", "--bind", "127.0.0.1", "-p", "0"];
+    let mut fetch = world.start(&words);
+    assert_eq!(fetch.event("peer")["via"], "tracker");
+    fetch.event("complete");
+    assert_eq!(fetch.end(), Exit::Done);
+    assert_eq!(world.read("out/model/w.bin"), world.read("model/w.bin"));
+
+    let listed = world.run(&["fetch", &format!("{url}model.torrent"), "--list"]);
+    assert_eq!(listed.out, "    1    293 KiB  model/w.bin\n");
+    let wrong = world.run(&["fetch", &format!("{url}other"), "-d", "out"]);
+    assert_eq!(wrong.exit, Exit::Input);
+    assert!(wrong.err.contains("HTTP status 404"), "{}", wrong.err);
+    let page = world.run(&["fetch", &format!("{url}data/model/w.bin"), "-d", "out"]);
+    assert_eq!(page.exit, Exit::Manifest, "{}", page.err);
+    assert!(page.err.contains("is not a torrent"), "{}", page.err);
+    seed.interrupt();
+    seed.end();
+    let gone = world.run(&["fetch", &url, "-d", "out"]);
+    assert_eq!(gone.exit, Exit::Input);
+    assert!(gone.err.contains("connection refused"), "{}", gone.err);
+}
+
+#[test]
+fn a_private_manifest_is_given_to_peers_only() {
+    let world = world();
+    world.write("model/w.bin", noise(100_000));
+    let made = world.run(&[
+        "create",
+        "model",
+        "--private",
+        "-t",
+        "http://127.0.0.1:9/announce",
+    ]);
+    assert_eq!(made.exit, Exit::Done, "{}", made.err);
+    let words = ["seed", "model.torrent", "--bind", "127.0.0.1", "-p", "0"];
+    let mut seed = world.start(&words);
+    let port = seed.event("start")["port"].as_u64().unwrap();
+    let url = format!("http://127.0.0.1:{port}/");
+    let refused = world.run(&["fetch", &url, "-d", "out"]);
+    assert_eq!(refused.exit, Exit::Input, "{}", refused.err);
+    seed.interrupt();
+    seed.end();
+}
+
+#[test]
 fn several_manifests_are_fetched_one_after_the_other() {
     let world = World::new().with("a.bin", noise(5)).with("b.bin", noise(7));
     for name in ["a.bin", "b.bin"] {
@@ -286,8 +335,7 @@ fn seeding_a_path_writes_its_manifest_once() {
     assert_eq!(ran.exit, Exit::Done);
     assert!(ran.out.contains("unchanged model.torrent"), "{}", ran.out);
     assert!(
-        ran.err
-            .contains("   swarm fetch model.torrent --peer 127.0.0.1:"),
+        ran.err.contains("   swarm fetch http://127.0.0.1:"),
         "{}",
         ran.err
     );

@@ -100,7 +100,11 @@ impl Content {
 
     /// A session that claims to have everything, whatever lies on the disk by now.
     pub(crate) fn lie(&self) -> Session {
-        self.serve(self.store(), config())
+        self.lie_with(config())
+    }
+
+    pub(crate) fn lie_with(&self, config: SessionConfig) -> Session {
+        self.serve(self.store(), config)
     }
 
     fn store(&self) -> Store {
@@ -169,6 +173,8 @@ pub(crate) fn config() -> SessionConfig {
         local_discovery: false,
         rng_seed: u64::from(number),
         trackers: None,
+        serve: false,
+        web_seeds: Vec::new(),
     }
 }
 

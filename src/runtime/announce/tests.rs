@@ -6,15 +6,18 @@ use std::io::Write;
 use std::rc::Rc;
 
 use flate2::{Compression, write::GzEncoder};
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 use super::*;
 use crate::ids::{InfoHash, PeerId};
+use crate::runtime::web::reach::Reach;
+use crate::runtime::web::{Caution, connect};
 use crate::tracker::AnnounceEvent;
 
 const AMPLE: Duration = Duration::from_secs(20);
@@ -286,13 +289,17 @@ fn a_public_tracker_cannot_lead_into_private_networks() {
             "http://[fd00::1]/announce",
         ] {
             let url = TrackerUrl::parse(url).expect("good");
-            let addrs = connect::resolve(&url, None, Some(reach::Reach::Global)).await;
+            let addrs = connect::resolve(&url, None, (Caution::Tracker, Some(Reach::Global))).await;
             assert!(matches!(addrs, Err(AnnounceFailure::BadUrl(_))), "{url}");
         }
         let url = TrackerUrl::parse("http://10.0.0.5:6881/announce").expect("good");
-        assert!(connect::resolve(&url, None, None).await.is_ok());
         assert!(
-            connect::resolve(&url, None, Some(reach::Reach::Site))
+            connect::resolve(&url, None, (Caution::Tracker, None))
+                .await
+                .is_ok()
+        );
+        assert!(
+            connect::resolve(&url, None, (Caution::Tracker, Some(Reach::Site)))
                 .await
                 .is_ok()
         );
@@ -371,7 +378,7 @@ fn a_certificate_counts_only_if_somebody_we_trust_vouches_for_it() {
         roots
             .add(CertificateDer::from(CERT))
             .expect("a certificate");
-        let trusting = Announcer::with_roots(None, 1, roots);
+        let trusting = Announcer::over(Web::with_roots(None, roots), 1);
         assert_good(trusting.announce(&url, request(), AMPLE).await);
         let other_name = url.replace("127.0.0.1", "[::ffff:127.0.0.1]");
         let misnamed = trusting.announce(&other_name, request(), AMPLE).await;

@@ -8,7 +8,8 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use super::Announcer;
-use super::connect::{fair_share, resolve, unreachable};
+use crate::runtime::web::Caution;
+use crate::runtime::web::connect::{fair_share, resolve, unreachable};
 use crate::time::Time;
 use crate::tracker::compact::Family;
 use crate::tracker::udp::{self, PACKET_LEN_MAX};
@@ -29,13 +30,13 @@ pub(super) async fn announce(
     request: &AnnounceRequest,
     allowed: Duration,
 ) -> Result<AnnounceResponse, AnnounceFailure> {
-    let end = announcer.clock.now() + allowed;
-    let addrs = resolve(tracker, announcer.bind, None).await?;
+    let end = announcer.web.clock.now() + allowed;
+    let addrs = resolve(tracker, announcer.web.bind, (Caution::Tracker, None)).await?;
     let mut failure = AnnounceFailure::Timeout(allowed);
     for (i, &addr) in addrs.iter().enumerate() {
-        let now = announcer.clock.now();
+        let now = announcer.web.clock.now();
         let share = fair_share(end - now, addrs.len() - i);
-        let socket = open(addr, announcer.bind).await;
+        let socket = open(addr, announcer.web.bind).await;
         let exchange = Exchange {
             announcer,
             socket: socket.map_err(|error| unreachable(&error))?,
@@ -68,7 +69,7 @@ impl Exchange<'_> {
     async fn until(&self, end: Time) -> Option<Result<AnnounceResponse, AnnounceFailure>> {
         let mut attempt = 0;
         loop {
-            let left = end - self.announcer.clock.now();
+            let left = end - self.announcer.web.clock.now();
             if left.is_zero() {
                 return None;
             }

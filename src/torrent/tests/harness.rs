@@ -136,7 +136,7 @@ impl Bench {
         }
     }
 
-    fn connect_as(
+    pub(super) fn connect_as(
         &mut self,
         n: u8,
         addr: SocketAddr,

@@ -1,4 +1,4 @@
-//! From a tracker's URL to addresses that may be dialled, and to a TCP connection.
+//! From a URL to addresses that may be dialled, and to a TCP connection.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::Announcer;
 use super::reach::{Reach, reach};
+use super::{Caution, Web};
 use crate::tracker::url::Host;
 use crate::tracker::{AnnounceFailure, TrackerUrl};
 
@@ -18,25 +18,23 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Addresses of one name that are tried. Chosen, untested.
 const ADDRESSES_MAX: usize = 8;
 
-/// The addresses of a tracker that we may talk to, IPv4 first (that is where most peers are).
+/// The addresses of a server that we may talk to, IPv4 first (that is where most peers are).
 ///
-/// `floor` is the reach of where a redirect came from: it may not lead further in. An address of
-/// this very machine is asked for nothing but announces, so that a manifest cannot press the
-/// buttons of some other local service.
-pub(super) async fn resolve(
-    tracker: &TrackerUrl,
+/// `floor` is the reach of where a redirect came from: it may not lead further in.
+pub(in crate::runtime) async fn resolve(
+    url: &TrackerUrl,
     bind: Option<IpAddr>,
-    floor: Option<Reach>,
+    (caution, floor): (Caution, Option<Reach>),
 ) -> Result<Vec<SocketAddr>, AnnounceFailure> {
-    let port = tracker.port();
-    let mut addrs: Vec<SocketAddr> = match tracker.host() {
+    let port = url.port();
+    let mut addrs: Vec<SocketAddr> = match url.host() {
         Host::Ip(ip) => vec![SocketAddr::new(ip.to_canonical(), port)],
         Host::Name(name) => lookup_host((name.as_str(), port))
             .await
             .map_err(|_| AnnounceFailure::Unreachable(format!("cannot resolve: {name}")))?
             .collect(),
     };
-    addrs.retain(|addr| admitted(tracker, addr.ip(), floor));
+    addrs.retain(|addr| admitted(url, addr.ip(), (caution, floor)));
     if addrs.is_empty() {
         let reason = "the URL leads to an address that it may not lead to";
         return Err(AnnounceFailure::BadUrl(reason.to_owned()));
@@ -51,22 +49,29 @@ pub(super) async fn resolve(
     Ok(addrs)
 }
 
-fn admitted(tracker: &TrackerUrl, ip: IpAddr, floor: Option<Reach>) -> bool {
-    let local = ip.to_canonical().is_loopback() || ip.is_unspecified();
-    let presses_buttons = local && !tracker.target().starts_with("/announce");
-    reach(ip).is_some_and(|reach| floor.is_none_or(|floor| reach >= floor)) && !presses_buttons
+fn admitted(url: &TrackerUrl, ip: IpAddr, (caution, floor): (Caution, Option<Reach>)) -> bool {
+    let here = ip.to_canonical().is_loopback() || ip.is_unspecified();
+    let Some(reach) = reach(ip) else {
+        return false;
+    };
+    let presses_buttons = match caution {
+        Caution::Tracker => here && !url.target().starts_with("/announce"),
+        Caution::WebSeed => {
+            let queried = reach < Reach::Global && url.target().contains('?');
+            queried || (reach == Reach::Host && !here)
+        }
+        Caution::Typed => false,
+    };
+    floor.is_none_or(|floor| reach >= floor) && !presses_buttons
 }
 
 /// Connects to the first address that answers; each gets a fair part of the time there is.
-pub(super) async fn connect(
-    announcer: &Announcer,
-    addrs: &[SocketAddr],
-) -> Result<TcpStream, AnnounceFailure> {
-    let end = announcer.clock.now() + CONNECT_MAX;
+pub(super) async fn connect(web: &Web, addrs: &[SocketAddr]) -> Result<TcpStream, AnnounceFailure> {
+    let end = web.clock.now() + CONNECT_MAX;
     let mut failure = AnnounceFailure::Timeout(CONNECT_MAX);
     for (i, &addr) in addrs.iter().enumerate() {
-        let share = fair_share(end - announcer.clock.now(), addrs.len() - i);
-        failure = match timeout(share, dial(addr, announcer.bind)).await {
+        let share = fair_share(end - web.clock.now(), addrs.len() - i);
+        failure = match timeout(share, dial(addr, web.bind)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => unreachable(&error),
             Err(_) => AnnounceFailure::Timeout(CONNECT_MAX),
@@ -76,7 +81,7 @@ pub(super) async fn connect(
 }
 
 /// What one of `count` addresses may take of the time that is left.
-pub(super) fn fair_share(left: Duration, count: usize) -> Duration {
+pub(in crate::runtime) fn fair_share(left: Duration, count: usize) -> Duration {
     left / u32::try_from(count).expect("at most ADDRESSES_MAX")
 }
 
@@ -92,7 +97,7 @@ async fn dial(addr: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
 }
 
 /// An I/O error in the words of its kind: `connection refused`.
-pub(super) fn unreachable(error: &io::Error) -> AnnounceFailure {
+pub(in crate::runtime) fn unreachable(error: &io::Error) -> AnnounceFailure {
     AnnounceFailure::Unreachable(match error.kind() {
         io::ErrorKind::Other | io::ErrorKind::InvalidData => error.to_string(),
         kind => kind.to_string(),

@@ -1,0 +1,133 @@
+//! Web seeds as sources: the HTTP side of another seed, good, lying, and somebody else's server.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+
+use swarm::runtime::{Session, SessionConfig};
+use swarm::torrent::event::Notice;
+
+use crate::rig::{Content, await_complete, await_notice, config, with_peers};
+
+fn serving() -> SessionConfig {
+    SessionConfig {
+        serve: true,
+        ..config()
+    }
+}
+
+fn below(seed: &Session) -> String {
+    format!("http://127.0.0.1:{}/data/", seed.port())
+}
+
+fn from(urls: &[String]) -> SessionConfig {
+    SessionConfig {
+        web_seeds: urls.to_vec(),
+        ..config()
+    }
+}
+
+const FILES: [(&str, usize); 4] = [
+    ("a/first.bin", 1_000_000),
+    ("a/empty", 0),
+    ("b/one byte", 1),
+    ("b/ünïcode/last.bin", 2_345_679),
+];
+
+#[test]
+fn everything_can_come_from_a_web_seed() {
+    for pad in [false, true] {
+        let content = Content::padded(&FILES, 32 << 10, pad);
+        let seed = content.seed_with(serving());
+        let dir = tempfile::tempdir().unwrap();
+        let mut fetcher = content.fetch_with(dir.path(), from(&[below(&seed)]));
+        await_complete(&mut fetcher);
+        content.assert_copied_to(dir.path());
+        let progress = fetcher.progress();
+        assert_eq!((progress.bad_pieces, progress.wasted), (0, 0));
+        assert_eq!(seed.progress().peers, 0);
+    }
+}
+
+#[test]
+fn a_mirror_that_serves_wrong_bytes_is_dropped_and_named() {
+    let content = Content::new(&[("data.bin", 4 << 20)], 64 << 10);
+    let seed = content.seed();
+    let fake = Content {
+        files: Vec::new(),
+        dir: tempfile::tempdir().unwrap(),
+        meta: content.meta.clone(),
+    };
+    std::fs::create_dir(fake.dir.path().join("content")).unwrap();
+    std::fs::write(fake.dir.path().join("content/data.bin"), vec![7; 4 << 20]).unwrap();
+    let mirror = fake.lie_with(serving());
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody but the mirror at first, so that it is asked.
+    let mut fetcher = content.fetch_with(dir.path(), from(&[below(&mirror)]));
+    let lost = await_notice(&mut fetcher, |n| matches!(n, Notice::PeerLost { .. }));
+    let named = format!("web seed http://127.0.0.1:{}/data/", mirror.port());
+    assert!(
+        matches!(&lost, Notice::PeerLost { client, reason, .. }
+            if *client == named && reason.to_string() == "sent corrupt data"),
+        "{lost:?}"
+    );
+    drop(fetcher);
+    // With a peer beside it everything comes all the same.
+    let both = with_peers(from(&[below(&mirror)]), &[seed.port()]);
+    let mut fetcher = content.fetch_with(dir.path(), both);
+    await_complete(&mut fetcher);
+    content.assert_copied_to(dir.path());
+}
+
+/// A server that answers every request with this and closes.
+fn server(answer: &'static str) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4_096]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    format!("http://127.0.0.1:{port}/")
+}
+
+#[test]
+fn a_server_that_does_not_give_what_it_is_asked_for_is_named() {
+    let content = Content::new(&FILES, 32 << 10);
+    let seed = content.seed();
+    for (answer, want) in [
+        ("HTTP/1.1 404 Not Found\r\n\r\n", "HTTP status 404"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            "does not serve ranges",
+        ),
+        (
+            "HTTP/1.1 206 OK\r\nContent-Range: bytes 0-0/99\r\n\r\nx",
+            "has a file of another length",
+        ),
+        (
+            "HTTP/1.1 206 OK\r\nContent-Range: bytes 1-1/1000000\r\n\r\nx",
+            "does not serve the ranges",
+        ),
+        ("SSH-2.0-OpenSSH\r\n", "not HTTP"),
+        (
+            "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest\r\n\r\n",
+            "may not lead to",
+        ),
+        (
+            "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
+            "5 redirects",
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = with_peers(from(&[server(answer)]), &[seed.port()]);
+        let mut fetcher = content.fetch_with(dir.path(), config);
+        let failed = await_notice(&mut fetcher, |n| matches!(n, Notice::WebSeedFailed { .. }));
+        assert!(
+            matches!(&failed, Notice::WebSeedFailed { reason, .. } if reason.contains(want)),
+            "{failed:?}"
+        );
+        drop(fetcher);
+    }
+}
