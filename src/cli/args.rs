@@ -143,6 +143,10 @@ pub(super) enum LogFormat {
 /// The flags of commands that talk to peers.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network options")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
 pub(super) struct Network {
     /// Port to listen on, or a range to try [default: 6881-6889, then any free one]
     #[arg(short, long, value_name = "N[-M]", value_parser = units::ports)]
@@ -165,6 +169,12 @@ pub(super) struct Network {
     /// The default.
     #[arg(long, alias = "lsd", hide = true)]
     pub lpd: bool,
+    /// Neither tell peers of each other nor believe what they tell
+    #[arg(long, overrides_with = "pex")]
+    pub no_pex: bool,
+    /// The default.
+    #[arg(long, hide = true)]
+    pub pex: bool,
     /// Receive at most this much per second, such as 10M or 80Mbit
     #[arg(long, value_name = "RATE", value_parser = units::rate, alias = "max-overall-download-limit")]
     pub download_limit: Option<u64>,
@@ -180,6 +190,11 @@ pub(super) struct Network {
 }
 
 impl Network {
+    /// Whether peers tell each other of others (BEP 11).
+    pub(super) const fn pex(&self) -> bool {
+        !self.no_pex
+    }
+
     /// Whether peers are looked for on the local network (BEP 14).
     pub(super) const fn lpd(&self) -> bool {
         !self.no_lpd

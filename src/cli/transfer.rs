@@ -442,6 +442,7 @@ pub(super) const fn source_name(source: PeerSource) -> &'static str {
         PeerSource::Manual => "manual",
         PeerSource::Lsd => "lsd",
         PeerSource::Tracker => "tracker",
+        PeerSource::Pex => "pex",
         PeerSource::Incoming => "incoming",
         PeerSource::WebSeed => "web-seed",
     }

@@ -140,6 +140,7 @@ impl Session {
         let piece_len = meta.layout().nominal_piece_len() as usize;
         let in_memory = config.memory / piece_len;
         config.local_discovery &= !meta.is_private();
+        config.torrent.pex &= !meta.is_private();
         config.torrent.port = port;
         config.torrent.metadata_len = (!meta.is_private())
             .then(|| u32::try_from(meta.info_bytes().len()).ok())

@@ -14,6 +14,9 @@ pub struct TorrentConfig {
     /// Length of the metadata that peers may have of us, in bytes (BEP 9); `None` gives none away.
     /// The session sets it, never for a private manifest (BEP 27).
     pub metadata_len: Option<u32>,
+    /// Whether peers are told of each other and believed (BEP 11); never for a private manifest
+    /// (BEP 27).
+    pub pex: bool,
     /// Connections at most, both directions together. As other clients: 50 to 80.
     pub peers_max: usize,
     /// Connections up to which addresses are dialled that the user did not name: half of all. The
@@ -67,6 +70,7 @@ impl TorrentConfig {
             peer_id,
             port,
             metadata_len: None,
+            pex: false,
             peers_max: 80,
             dial_until: 40,
             dials_max: 30,

@@ -21,9 +21,17 @@ const RETRY_MAX: Duration = Duration::from_secs(3_600);
 /// A connection that lasted this long was a good one: its failures are forgiven.
 const GOOD_CONNECTION: Duration = Duration::from_secs(30);
 
+/// One peer may name this part of the addresses that are kept.
+const NAMED_PART: usize = 4;
+/// Addresses of one network of the internet that peers may name. Private networks are one network
+/// each, and everybody may be in it.
+const NAMED_PER_NETWORK: usize = 5;
+
 #[derive(Clone, Debug)]
 struct Candidate {
     source: PeerSource,
+    /// The peer that named it, if one did.
+    named_by: Option<IpAddr>,
     failures: u32,
     next_try: Time,
     state: State,
@@ -78,11 +86,33 @@ impl Dialer {
             }
             let candidate = Candidate {
                 source,
+                named_by: None,
                 failures: 0,
                 next_try: now,
                 state: State::Idle,
             };
             self.candidates.insert(addr, candidate);
+        }
+    }
+
+    /// Takes in addresses that the peer at `teller` named: no more than a quarter of all that are
+    /// kept come from one peer, and no more than a few from one network of the internet.
+    pub(super) fn add_named(&mut self, teller: IpAddr, addrs: &[SocketAddr], now: Time) {
+        for &addr in addrs {
+            if self.candidates.contains_key(&addr) {
+                continue;
+            }
+            let named = || self.candidates.iter().filter(|(_, c)| c.named_by.is_some());
+            let by_it = named().filter(|(_, c)| c.named_by == Some(teller)).count();
+            let net = network_of(addr.ip());
+            let beside = named().filter(|(addr, _)| net.is_some() && network_of(addr.ip()) == net);
+            if by_it >= self.candidates_max / NAMED_PART || beside.count() >= NAMED_PER_NETWORK {
+                continue;
+            }
+            self.add(PeerSource::Pex, &[addr], now);
+            if let Some(candidate) = self.candidates.get_mut(&addr) {
+                candidate.named_by = Some(teller);
+            }
         }
     }
 
@@ -224,6 +254,19 @@ impl Dialer {
     }
 }
 
+/// The /24 or /48 on the internet that an address is in; `None` for private networks.
+fn network_of(ip: IpAddr) -> Option<[u8; 6]> {
+    match ip {
+        IpAddr::V4(ip) if ip.is_private() || ip.is_loopback() || ip.is_link_local() => None,
+        IpAddr::V6(ip) if ip.is_unique_local() || ip.is_loopback() => None,
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            Some([a, b, c, 0, 0, 0])
+        }
+        IpAddr::V6(ip) => ip.octets().first_chunk().copied(),
+    }
+}
+
 /// Whether an address can name a peer at all. A stranger's word is not enough to dial a port of the
 /// system's own services.
 fn is_dialable(addr: &SocketAddr, source: PeerSource) -> bool {
@@ -231,7 +274,7 @@ fn is_dialable(addr: &SocketAddr, source: PeerSource) -> bool {
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     let port_min = match source {
         PeerSource::Manual | PeerSource::Tracker => 1,
-        PeerSource::Lsd | PeerSource::Incoming | PeerSource::WebSeed => 1_024,
+        PeerSource::Lsd | PeerSource::Pex | PeerSource::Incoming | PeerSource::WebSeed => 1_024,
     };
     addr.port() >= port_min && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
 }
@@ -304,6 +347,38 @@ mod tests {
         dialer.add(PeerSource::Tracker, &[addr(1)], Time::ZERO);
         dialer.add(PeerSource::Manual, &[addr(9)], Time::ZERO);
         assert_eq!(dialer.due(79, Time::ZERO, &mut rng), [addr(9)]);
+    }
+
+    #[test]
+    fn one_peer_fills_no_more_than_a_quarter_and_one_network_gives_few() {
+        let (mut dialer, mut rng) = dialer();
+        let teller = addr(1).ip();
+        let poison: Vec<SocketAddr> = (0..100_000u32)
+            .map(|n| SocketAddr::from(((0x0b00_0000 + (n << 8)).to_be_bytes(), 6_881)))
+            .collect();
+        dialer.add_named(teller, &poison[..2_000], Time::ZERO);
+        assert_eq!(dialer.known(), 750);
+        let beside: Vec<SocketAddr> = (1..=100)
+            .map(|n| ([198, 51, 100, n], 6_881).into())
+            .collect();
+        dialer.add_named(addr(2).ip(), &beside, Time::ZERO);
+        assert_eq!(dialer.known(), 755);
+        let private: Vec<SocketAddr> = (1..=100).map(addr).collect();
+        dialer.add_named(addr(2).ip(), &private, Time::ZERO);
+        assert_eq!(dialer.known(), 855);
+        // Who is named by a tracker comes first all the same.
+        dialer.add(PeerSource::Tracker, &[addr(200)], Time::ZERO);
+        assert_eq!(dialer.due(39, Time::ZERO, &mut rng), [addr(200)]);
+    }
+
+    #[test]
+    fn what_peers_name_is_no_port_of_the_system() {
+        let (mut dialer, _) = dialer();
+        let ssh: SocketAddr = ([10, 0, 0, 9], 22).into();
+        dialer.add_named(addr(1).ip(), &[ssh], Time::ZERO);
+        assert_eq!(dialer.known(), 0);
+        dialer.add(PeerSource::Manual, &[ssh], Time::ZERO);
+        assert_eq!(dialer.known(), 1);
     }
 
     #[test]

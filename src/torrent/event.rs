@@ -154,6 +154,8 @@ pub enum PeerSource {
     Lsd,
     /// Named by a tracker.
     Tracker,
+    /// Named by another peer (BEP 11).
+    Pex,
     /// It connected to us.
     Incoming,
     /// A web seed that the manifest names.

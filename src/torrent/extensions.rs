@@ -1,4 +1,5 @@
 //! What peers say in extensions of BEP 10: who they are, and that they want the metadata (BEP 9).
+//! What they say of others is read in [`super::pex`].
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,10 +9,12 @@ use bytes::Bytes;
 use super::Torrent;
 use super::event::{Action, PeerKey};
 use super::inbound::Violation;
+use super::pex::Exchange;
 use crate::time::Time;
 use crate::wire::Message;
 use crate::wire::extended::ExtendedHandshake;
 use crate::wire::metadata::{self, MetadataMessage, piece_count, piece_range};
+use crate::wire::pex;
 
 /// What we call ourselves to peers (BEP 10 `v`).
 pub(super) const CLIENT: &str = concat!("swarm/", env!("CARGO_PKG_VERSION"));
@@ -27,6 +30,8 @@ pub(super) struct Extensions {
     pub(super) metadata: Option<u8>,
     /// Pieces of the metadata that it was sent.
     pub(super) metadata_given: u32,
+    /// The peer exchange with it.
+    pub(super) pex: Exchange,
 }
 
 impl Torrent {
@@ -35,6 +40,9 @@ impl Torrent {
         let mut m = BTreeMap::new();
         if self.config.metadata_len.is_some() {
             m.insert(metadata::NAME.to_owned(), metadata::OUR_ID);
+        }
+        if self.config.pex {
+            m.insert(pex::NAME.to_owned(), pex::OUR_ID);
         }
         let ours = ExtendedHandshake {
             v: Some(CLIENT.to_owned()),
@@ -59,6 +67,7 @@ impl Torrent {
         match id {
             0 => self.peer_introduces(key, payload, now),
             metadata::OUR_ID => self.peer_asks_metadata(key, payload, now)?,
+            pex::OUR_ID => self.peer_names(key, payload, now)?,
             _ => {}
         }
         Ok(())
@@ -78,6 +87,7 @@ impl Torrent {
         peer.reqq = theirs.reqq.unwrap_or(peer.reqq).max(1);
         peer.upload_only |= theirs.upload_only;
         peer.extensions.metadata = theirs.m.get(metadata::NAME).copied();
+        peer.extensions.pex.id = theirs.m.get(pex::NAME).copied();
         if let Some(port) = theirs.p {
             self.listens_at(key, port, now);
         }

@@ -22,6 +22,7 @@ use super::announcer::{Announcer, Due};
 use super::dialer::Dialer;
 use super::event::{CloseReason, Command, Direction, Notice, PeerKey, PeerSource};
 use super::extensions::CLIENT;
+use super::pex::Intake;
 use super::progress::{Progress, WaitReason};
 use super::{Action, Event, TorrentConfig};
 use crate::ids::{InfoHash, PeerId};
@@ -29,6 +30,7 @@ use crate::time::Time;
 use crate::tracker::AnnounceRequest;
 use crate::wire::extended::ExtendedHandshake;
 use crate::wire::metadata::{NAME, OUR_ID};
+use crate::wire::pex;
 use crate::wire::{Handshake, Message, Reserved};
 
 /// A copy that stands still this long makes room for one of another length.
@@ -89,6 +91,8 @@ struct Source {
     /// It is not asked before this moment.
     resumes: Time,
     failures: u32,
+    /// When it told us of others.
+    named: Intake,
     unasked_bytes: usize,
 }
 
@@ -237,6 +241,7 @@ impl MetadataFetch {
             moved: now,
             resumes: now,
             failures: 0,
+            named: Intake::default(),
             unasked_bytes: 0,
         };
         let refusal = self.refusal(&peer);
@@ -286,11 +291,15 @@ impl MetadataFetch {
         let Some(peer) = self.peers.get(&key) else {
             return;
         };
+        let mut m = BTreeMap::from([(NAME.to_owned(), OUR_ID)]);
+        if self.config.pex {
+            m.insert(pex::NAME.to_owned(), pex::OUR_ID);
+        }
         let ours = ExtendedHandshake {
             v: Some(CLIENT.to_owned()),
             yourip: Some(peer.addr.ip()),
             p: Some(self.config.port),
-            m: BTreeMap::from([(NAME.to_owned(), OUR_ID)]),
+            m,
             ..ExtendedHandshake::default()
         };
         let payload = Bytes::from(ours.encode());

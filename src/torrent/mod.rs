@@ -21,6 +21,7 @@ mod inbound;
 pub mod metadata;
 mod partial;
 mod peer;
+mod pex;
 mod pieces;
 pub mod progress;
 pub(crate) mod rate;

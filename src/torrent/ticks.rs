@@ -132,6 +132,7 @@ impl Torrent {
             self.ask_again_what_was_refused(key, now);
         }
         self.suggest_again(now);
+        self.exchange_peers(now);
         self.banned.retain(|_, until| *until > now);
         self.forget_stranded();
         self.due.dials = true;

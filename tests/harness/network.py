@@ -64,8 +64,27 @@ class Network:
         self._name = f"{PREFIX}-{os.getpid()}-{next(self._numbers)}"
         self._namespaces: list[str] = []
         self.hub = self._add("hub")
-        run("ip", "-n", self.hub, "link", "add", "hub", "type", "bridge")
-        run("ip", "-n", self.hub, "link", "set", "hub", "up")
+        self._bridges: dict[str, str] = {}
+        self._bridge(subnet)
+
+    def _bridge(self, subnet: str) -> None:
+        bridge = f"hub{len(self._bridges) or ''}"
+        run("ip", "-n", self.hub, "link", "add", bridge, "type", "bridge")
+        run("ip", "-n", self.hub, "link", "set", bridge, "up")
+        self._bridges[subnet] = bridge
+
+    def add_subnet(self, subnet: str) -> None:
+        """Adds a subnet that is reached through the hub; multicast stays where it is sent."""
+        self._bridge(subnet)
+        settings = ["ipv4/ip_forward"]
+        for net, bridge in self._bridges.items():
+            at = ["ip", "-n", self.hub, "addr", "replace", f"{net}.254/24", "dev", bridge]
+            run(*at)
+            # Hosts take everybody to be on their link; the hub answers for who is not.
+            settings.append(f"ipv4/conf/{bridge}/proxy_arp")
+        for setting in settings:
+            write = f"echo 1 > /proc/sys/net/{setting}"
+            run("ip", "netns", "exec", self.hub, "sh", "-c", write)
 
     def _add(self, name: str) -> str:
         namespace = f"{self._name}-{name}"
@@ -74,19 +93,20 @@ class Network:
         run("ip", "-n", namespace, "link", "set", "lo", "up")
         return namespace
 
-    def host(self) -> Host:
+    def host(self, subnet: str | None = None) -> Host:
         """Adds one host with an address of its own."""
+        subnet = subnet or self.subnet
         number = len(self._namespaces)
         namespace, port = self._add(f"h{number}"), f"p{number}"
         link = ("ip", "link", "add", "eth0", "netns", namespace, "type", "veth")
         run(*link, "peer", "name", port, "netns", self.hub)
-        run("ip", "-n", self.hub, "link", "set", port, "master", "hub", "up")
-        address = f"{self.subnet}.{number}"
+        run("ip", "-n", self.hub, "link", "set", port, "master", self._bridges[subnet], "up")
+        address = f"{subnet}.{number}"
         at = ("ip", "-n", namespace)
         run(*at, "addr", "add", f"{address}/24", "dev", "eth0", "noprefixroute")
         run(*at, "link", "set", "eth0", "up")
         # Named on the route, since a namespace may not choose any algorithm it likes.
-        for target in [f"{self.subnet}.0/24", "default"]:
+        for target in [f"{subnet}.0/24", "default"]:
             run(*at, "route", "add", target, "dev", "eth0", "congctl", "cubic")
         return Host(namespace, address, port)
 

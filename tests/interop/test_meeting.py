@@ -21,6 +21,7 @@ from harness.process import Process, Processes, wait_until
 # A machine that comes has met somebody within this time.
 MEET_WITHIN = 2.0
 FETCHERS = 5
+OTHER_SUBNET = "10.78.0"
 
 
 @dataclass
@@ -120,6 +121,60 @@ def test_a_seed_that_comes_last_is_met_at_once(island: Island) -> None:
     assert met_after(seed) <= MEET_WITHIN
     fetch.succeed(60)
     island.assert_fetched(host)
+
+
+def test_one_address_typed_in_joins_two_subnets(island: Island) -> None:
+    """Multicast stays in each subnet; peers tell each other of the rest."""
+    island.network.add_subnet(OTHER_SUBNET)
+    first = island.network.host()
+    # Slow enough that there is time to hear of others.
+    slow = ["--upload-limit", "2M"]
+    seed = island.seed(first, *slow)
+    here = [island.network.host() for _ in range(2)]
+    there = [island.network.host(OTHER_SUBNET) for _ in range(3)]
+    given = ["--peer", f"{first.address}:{PORT}"]
+    fetches = [island.fetch(host, island.manifest, *slow) for host in here]
+    fetches.append(island.fetch(there[0], island.manifest, *slow, *given))
+    fetches += [island.fetch(host, island.manifest, *slow) for host in there[1:]]
+    for fetch in fetches:
+        assert met_after(fetch) <= MEET_WITHIN
+    for host, fetch in zip([*here, *there], fetches):
+        fetch.succeed(60)
+        island.assert_fetched(host)
+    # Who was given no address and is in the other subnet has met machines of this one.
+    for fetch in fetches[-2:]:
+        across = [event for event in fetch.events("peer") if event["addr"].startswith("10.77.0.")]
+        assert across and across[0]["t"] <= MEET_WITHIN, across
+    via = {event["via"] for fetch in fetches for event in fetch.events("peer")}
+    assert "pex" in via, via
+    assert seed.stop() == 0
+
+
+def test_the_first_seed_may_die_when_every_piece_is_out(island: Island) -> None:
+    """The rest finish, and a newcomer with the old link still gets everything."""
+    first = island.network.host()
+    seed = island.seed(first, "--upload-limit", "8M")
+    link = f"{island.link(seed)}&x.pe={first.address}:{PORT}"
+    pieces = seed.events("start")[0]["pieces"]
+    hosts = [island.network.host() for _ in range(FETCHERS)]
+    words = ["--seed", "--json-pieces", "--upload-limit", "2M"]
+    fetches = [island.fetch(host, link, *words) for host in hosts]
+
+    def all_out() -> bool:
+        stored = [event["index"] for fetch in fetches for event in fetch.events("piece")]
+        return len(set(stored)) == pieces
+
+    wait_until("every piece is out", all_out, 60)
+    seed.kill()
+    assert not all(fetch.events("complete") for fetch in fetches), "killed too late"
+    for host, fetch in zip(hosts, fetches):
+        wait_for_word(fetch, '"event":"complete"', 90)
+        island.assert_fetched(host)
+    newcomer = island.network.host()
+    late = island.fetch(newcomer, link, "--no-seed")
+    assert met_after(late) <= MEET_WITHIN
+    late.succeed(60)
+    island.assert_fetched(newcomer)
 
 
 def test_who_does_not_look_around_is_not_found(island: Island) -> None:

@@ -9,9 +9,11 @@ use super::copies::Outcome;
 use super::{MetadataFetch, Phase, STALL, Source};
 use crate::time::Time;
 use crate::torrent::event::{CloseReason, PeerKey, PeerSource, Received};
+use crate::torrent::inbound::Violation;
 use crate::wire::Message;
 use crate::wire::extended::ExtendedHandshake;
 use crate::wire::metadata::{METADATA_LEN_MAX, MetadataMessage, NAME, OUR_ID, piece_range};
+use crate::wire::pex;
 
 /// Pieces asked of one peer at a time: 256 KiB. Transmission queues 64 for each peer.
 const ASKED_MAX: usize = 16;
@@ -38,6 +40,10 @@ impl MetadataFetch {
                     id: OUR_ID,
                     payload,
                 }) => self.answered(key, &payload, now),
+                Received::Message(Message::Extended {
+                    id: pex::OUR_ID,
+                    payload,
+                }) => self.named(key, &payload, now),
                 Received::Message(_) => Ok(()),
                 Received::Block { .. } | Received::Stray { .. } => {
                     Err("payload that nobody asked for")
@@ -74,6 +80,19 @@ impl MetadataFetch {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A peer told us whom it is connected to (BEP 11).
+    fn named(&mut self, key: PeerKey, payload: &[u8], now: Time) -> Result<(), &'static str> {
+        let Some(peer) = self.peers.get_mut(&key).filter(|_| self.config.pex) else {
+            return Ok(());
+        };
+        let teller = peer.addr.ip();
+        let named = peer.named.read(payload, teller, now);
+        let named = named.map_err(|Violation(what)| what)?;
+        let addrs: Vec<SocketAddr> = named.iter().map(|peer| peer.addr).collect();
+        self.dialer.add_named(teller, &addrs, now);
+        Ok(())
     }
 
     fn answered(&mut self, key: PeerKey, payload: &Bytes, now: Time) -> Result<(), &'static str> {

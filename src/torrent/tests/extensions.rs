@@ -1,14 +1,17 @@
 //! What peers may have of us through extensions.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::harness::{Bench, sent};
-use crate::torrent::event::PeerKey;
-use crate::torrent::{Action, TorrentConfig};
+use super::harness::{Bench, addr, sent};
+use crate::torrent::event::{CloseReason, PeerKey};
+use crate::torrent::{Action, Event, TorrentConfig};
 use crate::wire::metadata::{self, PIECE_LEN};
-use crate::wire::{ExtendedHandshake, Message, MetadataMessage};
+use crate::wire::pex::{self, PexPeer};
+use crate::wire::{ExtendedHandshake, Message, MetadataMessage, PexMessage};
 
 /// Two pieces of metadata.
 const METADATA_LEN: u32 = PIECE_LEN + 1;
@@ -87,4 +90,128 @@ fn metadata_is_offered_where_it_may_be_given() {
             .iter()
             .any(|action| matches!(action, Action::GiveMetadata { .. }))
     );
+}
+
+/// A leech that exchanges peers.
+fn exchanging() -> Bench {
+    Bench::seed_with(4, |config| TorrentConfig {
+        pex: true,
+        ..config
+    })
+}
+
+/// Peer `n` connects, listens on its port and calls the peer exchange 5.
+fn exchanges(bench: &mut Bench, n: u8) -> PeerKey {
+    let (peer, _) = bench.connect(n);
+    let theirs = ExtendedHandshake {
+        p: Some(6_881),
+        m: BTreeMap::from([(pex::NAME.to_owned(), 5)]),
+        ..ExtendedHandshake::default()
+    };
+    let payload = Bytes::from(theirs.encode());
+    bench.says(peer, Message::Extended { id: 0, payload });
+    peer
+}
+
+/// What each peer was told of others.
+fn told(actions: &[Action]) -> Vec<(PeerKey, PexMessage)> {
+    let messages = actions.iter().filter_map(|action| match action {
+        Action::Send {
+            peer,
+            message: Message::Extended { id: 5, payload },
+        } => Some((*peer, PexMessage::decode(payload).expect("ours are valid"))),
+        _ => None,
+    });
+    messages.collect()
+}
+
+fn added(message: &PexMessage) -> Vec<SocketAddr> {
+    message.added.iter().map(|peer| peer.addr).collect()
+}
+
+#[test]
+fn peers_hear_of_each_other_at_once_then_once_a_minute() {
+    let mut bench = exchanging();
+    let first = exchanges(&mut bench, 1);
+    assert_eq!(told(&bench.pass(Duration::from_secs(2))), []);
+    let second = exchanges(&mut bench, 2);
+    let news = told(&bench.pass(Duration::from_secs(2)));
+    let of = |peer| {
+        news.iter()
+            .find(|(to, _)| *to == peer)
+            .map(|(_, news)| added(news))
+    };
+    assert_eq!(of(first), Some(vec![addr(2)]));
+    assert_eq!(of(second), Some(vec![addr(1)]));
+    for n in 3..=5 {
+        exchanges(&mut bench, n);
+    }
+    let news = told(&bench.pass(Duration::from_secs(6)));
+    let to_first: Vec<_> = news.iter().filter(|(to, _)| *to == first).collect();
+    assert_eq!(to_first.len(), 1, "{to_first:?}");
+    assert_eq!(to_first[0].1.added.len(), 3);
+    exchanges(&mut bench, 6);
+    let news = told(&bench.pass(Duration::from_secs(50)));
+    assert!(
+        news.iter().all(|(to, _)| *to != first),
+        "not within a minute"
+    );
+    let news = told(&bench.pass(Duration::from_secs(15)));
+    assert!(
+        news.iter()
+            .any(|(to, news)| *to == first && added(news) == [addr(6)])
+    );
+}
+
+#[test]
+fn who_is_gone_is_dropped_from_what_others_know() {
+    let mut bench = exchanging();
+    let stays = exchanges(&mut bench, 1);
+    let goes = exchanges(&mut bench, 2);
+    bench.pass(Duration::from_secs(2));
+    let reason = CloseReason::ByPeer;
+    bench.event(Event::Closed { peer: goes, reason });
+    let news = told(&bench.pass(Duration::from_secs(6)));
+    let (to, message) = &news[0];
+    assert_eq!((*to, &message.dropped[..]), (stays, &[addr(2)][..]));
+}
+
+#[test]
+fn whom_a_peer_names_is_dialled_but_not_from_a_swarm_without_exchange() {
+    let named = PexPeer {
+        addr: addr(9),
+        flags: 0,
+    };
+    let message = PexMessage {
+        added: vec![named],
+        dropped: Vec::new(),
+    };
+    let id = pex::OUR_ID;
+    let payload = message.encode();
+    let dial = Action::Connect { addr: addr(9) };
+    let mut bench = exchanging();
+    let peer = exchanges(&mut bench, 1);
+    let payload_of = || payload.clone();
+    let actions = bench.says(
+        peer,
+        Message::Extended {
+            id,
+            payload: payload_of(),
+        },
+    );
+    assert!(actions.contains(&dial), "{actions:?}");
+
+    let mut bench = Bench::seed(4);
+    let peer = exchanges(&mut bench, 1);
+    exchanges(&mut bench, 2);
+    let mut actions = bench.says(
+        peer,
+        Message::Extended {
+            id,
+            payload: payload_of(),
+        },
+    );
+    actions.extend(bench.pass(Duration::from_secs(60)));
+    assert!(!actions.contains(&dial));
+    assert_eq!(told(&actions), []);
 }
