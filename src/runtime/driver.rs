@@ -29,6 +29,7 @@ use crate::torrent::event::{
 };
 use crate::torrent::{Event, Torrent};
 use crate::tracker::{AnnounceEvent, AnnounceRequest};
+use crate::wire::Message;
 
 /// Events taken from the queue at a time.
 pub(super) const EVENT_BATCH: usize = 256;
@@ -146,6 +147,12 @@ impl Driver {
         match action {
             Action::Connect { addr } => {
                 spawn_local(dial::dial(Rc::clone(&self.hub), addr, self.bind));
+            }
+            Action::Have { piece, peers } => {
+                let message = Message::Have(piece.get());
+                for peer in peers {
+                    self.queue(peer, |link| link.send(&message));
+                }
             }
             Action::Send { peer, message } => self.queue(peer, |link| link.send(&message)),
             Action::Request { peer, blocks } => self.request(peer, &blocks),

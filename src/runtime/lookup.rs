@@ -301,7 +301,8 @@ impl Driver {
                     self.notices.push(notice);
                 }
                 // Of content nothing is known.
-                Action::Request { .. }
+                Action::Have { .. }
+                | Action::Request { .. }
                 | Action::Cancel { .. }
                 | Action::Serve { .. }
                 | Action::GiveMetadata { .. }

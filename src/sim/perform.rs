@@ -31,6 +31,11 @@ impl Simulation {
     pub(super) fn perform(&mut self, node: u32, action: Action) {
         match action {
             Action::Connect { addr } => self.dial(node, addr),
+            Action::Have { piece, peers } => {
+                for peer in peers {
+                    self.say(EndId::of(peer), HAVE_LEN, Word::Have(piece.get()));
+                }
+            }
             Action::Send { peer, message } => self.send(node, EndId::of(peer), message),
             Action::Request { peer, blocks } => self.request(node, EndId::of(peer), &blocks),
             Action::Cancel { peer, blocks } => {
@@ -244,7 +249,6 @@ impl Simulation {
 
     fn send(&mut self, node: u32, end: EndId, message: Message) {
         let word = match message {
-            Message::Have(piece) => return self.say(end, HAVE_LEN, Word::Have(piece)),
             Message::Reject(request) => {
                 let (piece, number) = spot_of(request);
                 return self.say(end, REQUEST_LEN, Word::Reject(piece, number));

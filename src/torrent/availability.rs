@@ -17,8 +17,9 @@ use crate::layout::{Layout, PieceIndex};
 const OUTSIDE: u32 = u32::MAX;
 
 /// Bucket entries looked at before the peer's bitfield is walked instead. Chosen: a peer that has
-/// a fair share of what we miss is found within a few entries.
-const SCAN_MAX: usize = 128;
+/// a fair share of what we miss is found within a few entries, and of one that has not the walk
+/// finds few.
+const SCAN_MAX: usize = 16;
 
 /// Where a piece stands.
 #[derive(Clone, Copy, Debug)]

@@ -212,6 +212,13 @@ pub enum Action {
         /// Where to.
         addr: SocketAddr,
     },
+    /// Tell all of these that we have this piece (`have`, BEP 3).
+    Have {
+        /// The piece.
+        piece: PieceIndex,
+        /// The connections, in key order.
+        peers: Vec<PeerKey>,
+    },
     /// Send a message. Never `Request`, `Piece`, `Cancel` or a piece of metadata.
     Send {
         /// The connection.

@@ -61,7 +61,7 @@ impl Torrent {
                 return Ok(());
             };
             peer.interesting += 1;
-            peer.refill = true;
+            peer.refill |= peer.lets_ask();
             self.update_interest(key, now);
         }
         self.part_if_both_complete(key, now);

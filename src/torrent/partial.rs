@@ -188,6 +188,11 @@ impl PartialPieces {
         }
     }
 
+    /// Whether any block may be asked for of pieces that are open.
+    pub(super) fn has_askable(&self) -> bool {
+        !self.askable.is_empty()
+    }
+
     /// Notes one more holder of a block that is asked for elsewhere; refuses (`false`) if it is
     /// here, is this peer's already, or has [`HOLDERS_MAX`] holders.
     pub(super) fn ask_again(&mut self, block: Block, peer: PeerKey) -> bool {

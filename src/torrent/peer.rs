@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::config::TorrentConfig;
-use super::event::{Direction, PeerKey, PeerSource};
+use super::event::{Direction, PeerSource};
 use super::extensions::Extensions;
 use super::rate::Rate;
 use crate::bitfield::Bitfield;
@@ -225,6 +225,11 @@ impl Peer {
         self.have.is_full()
     }
 
+    /// Whether it may be asked for anything.
+    pub(super) fn lets_ask(&self) -> bool {
+        !self.peer_choking || !self.allowed_fast.is_empty()
+    }
+
     /// What to tell it if it has something for us that it had not, or the other way round.
     pub(super) fn change_of_interest(&mut self) -> Option<Message> {
         let interested = self.interesting > 0;
@@ -306,156 +311,5 @@ impl Peer {
         };
         self.asked.remove(place);
         true
-    }
-}
-
-/// The connections, in key order; few of them let us ask, and few are served by us, so those are
-/// also at hand by themselves.
-#[derive(Clone, Debug, Default)]
-pub(super) struct PeerTable {
-    keys: Vec<PeerKey>,
-    /// In the order of `keys`.
-    peers: Vec<Peer>,
-    /// Where the connection stands that was looked for last.
-    last: usize,
-    /// Connections that we do not choke, in key order.
-    unchoked: Vec<PeerKey>,
-    /// Connections that may let us ask, in key order: all that do, and some that did.
-    askable: Vec<PeerKey>,
-}
-
-impl PeerTable {
-    /// Adds a connection.
-    pub(super) fn insert(&mut self, key: PeerKey, peer: Peer) {
-        let place = self.keys.binary_search(&key);
-        let place = place.expect_err("a connection's key is never reused");
-        self.keys.insert(place, key);
-        self.peers.insert(place, peer);
-    }
-
-    /// Takes a connection out.
-    pub(super) fn remove(&mut self, key: PeerKey) -> Option<Peer> {
-        let place = self.keys.binary_search(&key).ok()?;
-        self.unchoked.retain(|&other| other != key);
-        self.askable.retain(|&other| other != key);
-        self.keys.remove(place);
-        Some(self.peers.remove(place))
-    }
-
-    /// The connection, unless it is gone: events that cross its end are normal.
-    pub(super) fn find(&self, key: PeerKey) -> Option<&Peer> {
-        if self.keys.get(self.last) == Some(&key) {
-            return self.peers.get(self.last);
-        }
-        let place = self.keys.binary_search(&key).ok()?;
-        self.peers.get(place)
-    }
-
-    /// As [`PeerTable::find`].
-    pub(super) fn find_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
-        if self.keys.get(self.last) != Some(&key) {
-            self.last = self.keys.binary_search(&key).ok()?;
-        }
-        self.peers.get_mut(self.last)
-    }
-
-    /// We stop choking a connection; `None` if we did not choke it.
-    pub(super) fn unchoke(&mut self, key: PeerKey) -> Option<&mut Peer> {
-        self.find(key).filter(|peer| peer.am_choking)?;
-        insert_sorted(&mut self.unchoked, key);
-        let peer = self.find_mut(key)?;
-        peer.am_choking = false;
-        Some(peer)
-    }
-
-    /// We choke a connection; `None` if we did so before.
-    pub(super) fn choke(&mut self, key: PeerKey) -> Option<&mut Peer> {
-        self.find(key).filter(|peer| !peer.am_choking)?;
-        self.unchoked.retain(|&other| other != key);
-        let peer = self.find_mut(key)?;
-        peer.am_choking = true;
-        Some(peer)
-    }
-
-    /// A connection lets us ask, for one piece at least.
-    pub(super) fn may_ask(&mut self, key: PeerKey) {
-        insert_sorted(&mut self.askable, key);
-    }
-
-    /// A connection does not let us ask any more.
-    pub(super) fn must_not_ask(&mut self, key: PeerKey) {
-        self.askable.retain(|&other| other != key);
-    }
-
-    /// All connections.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (PeerKey, &Peer)> {
-        self.keys.iter().copied().zip(&self.peers)
-    }
-
-    /// All connections.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PeerKey, &mut Peer)> {
-        self.keys.iter().copied().zip(&mut self.peers)
-    }
-
-    /// The connections that we do not choke.
-    pub(super) fn iter_unchoked(&self) -> impl Iterator<Item = (PeerKey, &Peer)> {
-        let found = |&key| Some((key, self.find(key)?));
-        self.unchoked.iter().filter_map(found)
-    }
-
-    /// The keys of all connections, for loops that change them one by one.
-    pub(super) fn keys(&self) -> Vec<PeerKey> {
-        self.keys.clone()
-    }
-
-    /// The keys of the connections that we do not choke.
-    pub(super) fn unchoked(&self) -> Vec<PeerKey> {
-        self.unchoked.clone()
-    }
-
-    /// How many connections we do not choke.
-    pub(super) const fn unchoked_count(&self) -> usize {
-        self.unchoked.len()
-    }
-
-    /// The keys of the connections that let us ask, and perhaps of some that do not.
-    pub(super) fn askable(&self) -> Vec<PeerKey> {
-        self.askable.clone()
-    }
-
-    /// How many there are.
-    pub(super) const fn len(&self) -> usize {
-        self.peers.len()
-    }
-
-    /// Whether there are none.
-    pub(super) const fn is_empty(&self) -> bool {
-        self.peers.is_empty()
-    }
-
-    /// Panics if what is at hand disagrees with the flags.
-    pub(super) fn check(&self) {
-        assert!(self.keys.is_sorted(), "connections are in key order");
-        for (key, peer) in self.iter() {
-            let unchoked = self.unchoked.contains(&key);
-            assert_eq!(unchoked, !peer.am_choking, "whether {key:?} is unchoked");
-            let may_ask = !peer.peer_choking || !peer.allowed_fast.is_empty();
-            assert!(
-                !may_ask || self.askable.contains(&key),
-                "whether {key:?} may be asked"
-            );
-        }
-        let known = |key| self.keys.contains(key);
-        assert!(
-            self.unchoked.iter().all(known),
-            "the unchoked are connected"
-        );
-        assert!(self.askable.iter().all(known), "the askable are connected");
-    }
-}
-
-fn insert_sorted(keys: &mut Vec<PeerKey>, key: PeerKey) {
-    if let Err(place) = keys.binary_search(&key) {
-        keys.insert(place, key);
     }
 }

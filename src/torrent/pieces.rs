@@ -10,7 +10,6 @@ use super::partial::Contributor;
 use crate::bitfield::{Bitfield, Change};
 use crate::layout::{Block, PieceIndex};
 use crate::time::Time;
-use crate::wire::Message;
 
 impl Torrent {
     /// A finished piece was checked and written, or was not.
@@ -130,16 +129,26 @@ impl Torrent {
             self.missing -= 1;
             self.totals.done += u64::from(self.content.payload_len(piece));
         }
+        // Those who have the piece are told too: a seed must see who is complete. It costs nine
+        // bytes for each piece and peer.
+        let mut peers = Vec::with_capacity(self.peers.len());
         for (key, peer) in self.peers.iter_mut() {
-            let gave_interest = wanted && peer.have.has(piece);
-            peer.interesting -= u32::from(gave_interest);
             let was_told = lost.is_some_and(|lost| peer.since <= lost);
-            // Those who have the piece are told too: a seed must see who is complete. It costs
-            // nine bytes for each piece and peer.
-            let news = (!was_told).then_some(Message::Have(piece.get()));
-            for message in news.into_iter().chain(peer.change_of_interest()) {
+            if !was_told {
                 peer.spoke = now;
-                self.actions.push_back(Action::Send { peer: key, message });
+                peers.push(key);
+            }
+        }
+        self.actions.push_back(Action::Have { piece, peers });
+        if !wanted {
+            return;
+        }
+        for (key, peer) in self.peers.iter_mut() {
+            if peer.have.has(piece) {
+                peer.interesting -= 1;
+                if let Some(message) = peer.change_of_interest() {
+                    self.actions.push_back(Action::Send { peer: key, message });
+                }
             }
         }
     }

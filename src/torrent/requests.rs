@@ -52,7 +52,7 @@ impl Torrent {
         // Refilling a quarter of the window at a time keeps the writes few.
         let window = peer.window.min(peer.reqq) as usize;
         let is_low = peer.asked.is_empty() || room * 4 >= window;
-        if peer.interesting == 0 || room == 0 || !is_low || !may_ask(peer) {
+        if peer.interesting == 0 || room == 0 || !is_low || !peer.lets_ask() {
             return;
         }
         if !self.download.is_open(now) {
@@ -87,7 +87,7 @@ impl Torrent {
         let Some(peer) = self.peers.find(key) else {
             return;
         };
-        if !may_ask(peer) || !peer.have.has(piece) || peer.peer_choking {
+        if !peer.lets_ask() || !peer.have.has(piece) || peer.peer_choking {
             return;
         }
         let room = peer.room();
@@ -152,7 +152,7 @@ impl Torrent {
             |piece, opener| opener == key && may_ask(piece),
             blocks,
         );
-        if blocks.len() < want && !steered {
+        if blocks.len() < want && !steered && self.partial.has_askable() {
             let rarest = availability
                 .rarest(&peer.have)
                 .map(|piece| availability.of(piece));
@@ -278,7 +278,7 @@ impl Torrent {
         };
         let mut late: Vec<(Duration, PeerKey)> = self
             .peers
-            .iter()
+            .iter_askable()
             .filter(|(other, holder)| *other != key && holder.asked.len() > peer.asked.len())
             .map(|(other, holder)| (expected(holder, now), holder.asked.len(), other))
             .filter(|&(theirs, asked, _)| is_late(theirs, asked))
@@ -310,10 +310,6 @@ impl Torrent {
         let blocks = limit / u64::from(BLOCK_LEN) / 4;
         room.min(usize::try_from(blocks).unwrap_or(usize::MAX).max(1))
     }
-}
-
-fn may_ask(peer: &Peer) -> bool {
-    !peer.peer_choking || !peer.allowed_fast.is_empty()
 }
 
 /// How long a peer still needs for what it was asked.

@@ -97,10 +97,8 @@ fn a_piece_is_verified_when_its_last_block_is_in_and_announced_when_it_is_stored
     let piece = blocks[0].piece();
     assert_eq!(verifies, [Action::Verify { piece }]);
     let actions = bench.verified(piece, VerifyOutcome::Stored);
-    for peer in [alice, bob] {
-        let message = Message::Have(piece.get());
-        assert!(actions.contains(&Action::Send { peer, message }));
-    }
+    let peers = vec![alice, bob];
+    assert!(actions.contains(&Action::Have { piece, peers }));
     assert!(actions.contains(&Action::Notify(Notice::Complete)));
     assert_eq!(disconnects(&actions), [&CloseReason::BothComplete]);
 }

@@ -60,8 +60,12 @@ impl Torrent {
     /// enough. A piece that was begun is finished before the next peer has its turn: what is whole
     /// can be passed on, and halves everywhere cannot.
     pub(super) fn serve(&mut self, now: Time) {
-        let mut waiting = self.waiting(now);
         let mut room = self.serving_room(now);
+        if room == 0 {
+            self.note_who_waits(now);
+            return;
+        }
+        let mut waiting = self.waiting(now);
         let mut batches: BTreeMap<PeerKey, Vec<Block>> = BTreeMap::new();
         while self.upload.is_open(now)
             && room > 0

@@ -328,7 +328,8 @@ impl World {
             Action::Connect { addr } => self.dialled.push(addr),
             Action::Announce { tracker, .. } => self.announcing.push(tracker),
             Action::Disconnect { peer, .. } => self.forget(peer),
-            Action::Send { .. }
+            Action::Have { .. }
+            | Action::Send { .. }
             | Action::Cancel { .. }
             | Action::GiveMetadata { .. }
             | Action::Notify(_) => {}
