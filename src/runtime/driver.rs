@@ -148,10 +148,17 @@ impl Driver {
             Action::Connect { addr } => {
                 spawn_local(dial::dial(Rc::clone(&self.hub), addr, self.bind));
             }
-            Action::Have { piece, peers } => {
+            Action::Have {
+                piece,
+                news,
+                others,
+            } => {
                 let message = Message::Have(piece.get());
-                for peer in peers {
+                for peer in news {
                     self.queue(peer, |link| link.send(&message));
+                }
+                for peer in others {
+                    self.queue(peer, |link| link.send_later(&message));
                 }
             }
             Action::Send { peer, message } => self.queue(peer, |link| link.send(&message)),

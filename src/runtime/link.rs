@@ -37,6 +37,12 @@ impl Link {
         self.outbox.borrow_mut().send(message)
     }
 
+    /// Queues a message that nobody waits for.
+    pub(super) fn send_later(&self, message: &Message) -> Result<(), TooSlow> {
+        self.wake.notify_one();
+        self.outbox.borrow_mut().send_later(message)
+    }
+
     /// Asks for blocks; from here on the connection accepts them.
     pub(super) fn request(&self, blocks: &[Block]) -> Result<(), TooSlow> {
         self.requested.borrow_mut().extend(blocks);

@@ -49,16 +49,19 @@ pub(super) struct Outbox {
     control: BytesMut,
     /// What was ever queued.
     queued: ControlBytes,
-    /// Whether all of `control` is `have` messages.
-    haves: bool,
+    /// The most urgent of what is in `control`.
+    urgency: Waiting,
     frames: VecDeque<Frames>,
 }
 
 /// What waits, in order of urgency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Waiting {
     /// Nothing.
+    #[default]
     Nothing,
+    /// Only what nobody waits for.
+    Later,
     /// Only `have` messages, which cost less in one write.
     Haves,
     /// Something that somebody waits for.
@@ -129,7 +132,24 @@ impl Outbox {
     /// Queues a control message.
     pub(super) fn send(&mut self, message: &Message) -> Result<(), TooSlow> {
         let is_have = matches!(message, Message::Have(_));
-        self.haves = is_have && (self.haves || self.control.is_empty());
+        self.queue(
+            message,
+            if is_have {
+                Waiting::Haves
+            } else {
+                Waiting::More
+            },
+        )
+    }
+
+    /// Queues a control message that nobody waits for.
+    pub(super) fn send_later(&mut self, message: &Message) -> Result<(), TooSlow> {
+        self.queue(message, Waiting::Later)
+    }
+
+    fn queue(&mut self, message: &Message, urgency: Waiting) -> Result<(), TooSlow> {
+        let is_have = matches!(message, Message::Have(_));
+        self.raise(urgency);
         let before = self.control.len();
         message.encode(&mut self.control);
         let len = (self.control.len() - before) as u64;
@@ -143,7 +163,7 @@ impl Outbox {
 
     /// Queues a request for each block.
     pub(super) fn request(&mut self, blocks: &[Block]) -> Result<(), TooSlow> {
-        self.haves = false;
+        self.raise(Waiting::More);
         let before = self.control.len();
         for &block in blocks {
             Message::Request(on_wire(block)).encode(&mut self.control);
@@ -154,7 +174,7 @@ impl Outbox {
 
     /// Queues a cancel for each block.
     pub(super) fn cancel(&mut self, blocks: &[Block]) -> Result<(), TooSlow> {
-        self.haves = false;
+        self.raise(Waiting::More);
         let before = self.control.len();
         for &block in blocks {
             Message::Cancel(on_wire(block)).encode(&mut self.control);
@@ -198,11 +218,16 @@ impl Outbox {
         if !self.frames.is_empty() {
             return Waiting::More;
         }
-        match (self.control.is_empty(), self.haves) {
-            (true, _) => Waiting::Nothing,
-            (false, true) => Waiting::Haves,
-            (false, false) => Waiting::More,
+        if self.control.is_empty() {
+            return Waiting::Nothing;
         }
+        self.urgency
+    }
+
+    /// Something is about to be queued.
+    fn raise(&mut self, urgency: Waiting) {
+        let before = self.waiting();
+        self.urgency = before.max(urgency);
     }
 
     /// What to write next, in this order; some slices may be empty.
@@ -319,6 +344,20 @@ mod tests {
         assert_eq!(rest[18..23], [0, 0, 0, 1, 0], "then the message");
         assert_eq!(rest[23], 41, "then the next frame");
         assert_eq!(rest.len(), 18 + 5 + 23);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_goes_with_what_is_waited_for() {
+        let mut outbox = Outbox::default();
+        outbox.send_later(&Message::Have(1)).unwrap();
+        assert_eq!(outbox.waiting(), Waiting::Later);
+        outbox.send(&Message::Have(2)).unwrap();
+        assert_eq!(outbox.waiting(), Waiting::Haves);
+        outbox.send_later(&Message::Have(3)).unwrap();
+        assert_eq!(outbox.waiting(), Waiting::Haves);
+        write(&mut outbox, usize::MAX);
+        outbox.send_later(&Message::Have(4)).unwrap();
+        assert_eq!(outbox.waiting(), Waiting::Later);
     }
 
     #[test]

@@ -120,6 +120,8 @@ pub struct Plan {
     pub nat: Share,
     /// How connections fail.
     pub faults: Faults,
+    /// Peers that each unchokes at a time, the optimistic one included, if not as many as by default.
+    pub slots: Option<usize>,
     /// Seeds everything random.
     pub rng_seed: u64,
     /// Virtual time after which the run ends whatever the state.
@@ -158,6 +160,7 @@ impl Plan {
             hosts,
             layout: self.layout,
             faults: self.faults,
+            slots: self.slots,
             seed: self.rng_seed,
             time_max: self.time_max,
             checked: self.checked,
@@ -306,6 +309,7 @@ mod tests {
             misbehaviour: Misbehaviour::default(),
             nat: Share::default(),
             faults: Faults::default(),
+            slots: None,
             rng_seed: 1,
             time_max: Duration::from_secs(3_600),
             checked: false,

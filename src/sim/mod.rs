@@ -85,7 +85,8 @@ impl Simulation {
         let mut nodes = Vec::with_capacity(scenario.hosts.len());
         for (index, host) in (0..).zip(&scenario.hosts) {
             let id = PeerId::ours(rng.random());
-            let config = adjust(TorrentConfig::new(id, 6881));
+            let mut config = adjust(TorrentConfig::new(id, 6881));
+            config.unchoke_slots = scenario.slots.unwrap_or(config.unchoke_slots);
             let torrent = new_torrent(&scenario, host, config, rng.random());
             nodes.push(Node::new(torrent, id, *host));
             let up = match host.behaviour {
@@ -210,6 +211,11 @@ impl Simulation {
             }
             What::Break(end, number) => self.break_off(end, number),
             What::Stall(end, number) => self.stall(end, number),
+            What::Later(end, number) => {
+                if self.network.number(end) == number {
+                    self.say_kept(end);
+                }
+            }
             What::Announced(parcel) => self.announced(node, parcel),
             What::Message(..) => unreachable!("messages are read together"),
         }

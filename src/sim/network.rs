@@ -61,6 +61,8 @@ struct End {
     state: State,
     /// Whether its flow is on its uplink's ring or held up.
     is_queued: bool,
+    /// Whether its flow keeps anything for later.
+    keeps: bool,
     /// One way, in nanoseconds.
     delay: u64,
     /// Nothing that is sent from here arrives before this turn.
@@ -84,6 +86,8 @@ struct Flow {
     through: [Time; IN_FLIGHT],
     /// Blocks asked for over this end, oldest first, and in which buffer they go.
     asked: VecDeque<(Block, u32)>,
+    /// Pieces of which the other end is told with what is said next.
+    kept: Vec<u32>,
 }
 
 /// A machine's access to the network.
@@ -173,6 +177,7 @@ impl Network {
                 number: self.connected,
                 state: State::Open,
                 is_queued: false,
+                keeps: false,
                 delay,
                 arrival: now.next(),
             };
@@ -214,6 +219,27 @@ impl Network {
             .max(Turn::of(now).next())
             .max(Turn::of(now + end.delay()));
         Some((end.arrival, end.receiver))
+    }
+
+    /// Keeps a piece that the other end is to be told of later. Says whether it is the first.
+    pub(super) fn keep_for_later(&mut self, id: EndId, piece: u32) -> bool {
+        let end = &mut self.ends[id.as_usize()];
+        if end.state != State::Open {
+            return false;
+        }
+        self.flows[id.as_usize()].kept.push(piece);
+        !std::mem::replace(&mut end.keeps, true)
+    }
+
+    /// Whether anything is kept for later.
+    pub(super) fn keeps(&self, end: EndId) -> bool {
+        self.ends[end.as_usize()].keeps
+    }
+
+    /// All that is kept for later.
+    pub(super) fn take_kept(&mut self, end: EndId) -> Vec<u32> {
+        self.ends[end.as_usize()].keeps = false;
+        std::mem::take(&mut self.flows[end.as_usize()].kept)
     }
 
     /// Blocks are put into a socket.
@@ -279,6 +305,7 @@ impl Network {
         }
         let is_heard = end.state == State::Open;
         end.state = State::Closed;
+        end.keeps = false;
         self.flows[id.as_usize()] = Flow::default();
         let at = Turn::of(now.time() + end.delay())
             .max(now.next())
@@ -404,6 +431,7 @@ impl Network {
                 number: 0,
                 state: State::Closed,
                 is_queued: false,
+                keeps: false,
                 delay: 0,
                 arrival: Turn::default(),
             });

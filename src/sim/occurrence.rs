@@ -37,6 +37,8 @@ pub(super) enum What {
     Break(EndId, u32),
     /// The connection with this number stalls.
     Stall(EndId, u32),
+    /// What this end of the connection with this number kept for later is to be said.
+    Later(EndId, u32),
     /// A tracker answered.
     Announced(ParcelId),
     /// A message arrived.
@@ -95,6 +97,7 @@ impl What {
             Self::Closed(end) => [9, end.0, 0],
             Self::Break(end, number) => [10, end.0, number],
             Self::Stall(end, number) => [11, end.0, number],
+            Self::Later(end, number) => [13, end.0, number],
             Self::Announced(parcel) => [12, parcel.0, 0],
             Self::Message(end, word) => {
                 let [kind, argument] = word.digits();

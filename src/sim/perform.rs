@@ -24,6 +24,8 @@ use crate::wire::{BlockRequest, HANDSHAKE_LEN, Message};
 
 /// How long hashing and writing a piece takes.
 const VERIFY_TIME: Duration = Duration::from_millis(5);
+/// How long what nobody waits for may wait, as in `runtime`.
+const LATER: Duration = Duration::from_millis(100);
 /// How long it takes to give up dialling an address that does not answer, as in `runtime`.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -31,9 +33,16 @@ impl Simulation {
     pub(super) fn perform(&mut self, node: u32, action: Action) {
         match action {
             Action::Connect { addr } => self.dial(node, addr),
-            Action::Have { piece, peers } => {
-                for peer in peers {
+            Action::Have {
+                piece,
+                news,
+                others,
+            } => {
+                for peer in news {
                     self.say(EndId::of(peer), HAVE_LEN, Word::Have(piece.get()));
+                }
+                for peer in others {
+                    self.say_later(node, EndId::of(peer), piece.get());
                 }
             }
             Action::Send { peer, message } => self.send(node, EndId::of(peer), message),
@@ -263,7 +272,26 @@ impl Simulation {
         self.say(end, PREFIX_LEN, word);
     }
 
+    /// What nobody waits for goes with what is said next, or after a while.
+    fn say_later(&mut self, node: u32, end: EndId, piece: u32) {
+        if self.network.keep_for_later(end, piece) {
+            let at = Turn::of(self.now + LATER);
+            let number = self.network.number(end);
+            self.wheel.schedule(at, node, What::Later(end, number));
+        }
+    }
+
+    /// What was kept for later is said now.
+    pub(super) fn say_kept(&mut self, end: EndId) {
+        for piece in self.network.take_kept(end) {
+            self.say(end, HAVE_LEN, Word::Have(piece));
+        }
+    }
+
     fn send_parcel(&mut self, end: EndId, message: Message) {
+        if self.network.keeps(end) {
+            self.say_kept(end);
+        }
         let Some((at, receiver)) = self.network.say(end, self.now) else {
             return;
         };
@@ -276,6 +304,9 @@ impl Simulation {
 
     /// Sends a message of so many bytes.
     fn say(&mut self, end: EndId, len: u64, word: Word) {
+        if self.network.keeps(end) {
+            self.say_kept(end);
+        }
         let Some((at, receiver)) = self.network.say(end, self.now) else {
             return;
         };

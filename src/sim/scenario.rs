@@ -117,6 +117,8 @@ pub struct Scenario {
     pub layout: Layout,
     /// What goes wrong.
     pub faults: Faults,
+    /// Peers that each unchokes at a time, the optimistic one included, if not as many as by default.
+    pub slots: Option<usize>,
     /// Seeds everything random.
     pub seed: u64,
     /// Virtual time after which the run ends whatever the state.
@@ -135,6 +137,7 @@ impl Scenario {
                 breaks_after: None,
                 stalls_after: None,
             },
+            slots: None,
             seed,
             time_max: Duration::from_secs(24 * 3_600),
             checked: false,

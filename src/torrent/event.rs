@@ -212,12 +212,14 @@ pub enum Action {
         /// Where to.
         addr: SocketAddr,
     },
-    /// Tell all of these that we have this piece (`have`, BEP 3).
+    /// Tell peers that we have this piece (`have`, BEP 3).
     Have {
         /// The piece.
         piece: PieceIndex,
-        /// The connections, in key order.
-        peers: Vec<PeerKey>,
+        /// Connections that may act on it, in key order.
+        news: Vec<PeerKey>,
+        /// Connections that hear of it with whatever is sent to them next, or a little later.
+        others: Vec<PeerKey>,
     },
     /// Send a message. Never `Request`, `Piece`, `Cancel` or a piece of metadata.
     Send {

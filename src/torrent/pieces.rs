@@ -131,15 +131,29 @@ impl Torrent {
         }
         // Those who have the piece are told too: a seed must see who is complete. It costs nine
         // bytes for each piece and peer.
-        let mut peers = Vec::with_capacity(self.peers.len());
+        let is_last = self.is_complete();
+        let (mut news, mut others) = (Vec::new(), Vec::with_capacity(self.peers.len()));
         for (key, peer) in self.peers.iter_mut() {
             let was_told = lost.is_some_and(|lost| peer.since <= lost);
-            if !was_told {
+            if was_told {
+                continue;
+            }
+            // It may ask at once, or tell us that it wants to; or it steers by what is spread.
+            let may_act = !peer.am_choking || !peer.peer_interested;
+            let is_news = may_act && !peer.have.has(piece) || peer.steered.is_some();
+            if is_news || is_last {
                 peer.spoke = now;
-                peers.push(key);
+                news.push(key);
+            } else {
+                others.push(key);
             }
         }
-        self.actions.push_back(Action::Have { piece, peers });
+        let have = Action::Have {
+            piece,
+            news,
+            others,
+        };
+        self.actions.push_back(have);
         if !wanted {
             return;
         }

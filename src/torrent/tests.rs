@@ -97,8 +97,12 @@ fn a_piece_is_verified_when_its_last_block_is_in_and_announced_when_it_is_stored
     let piece = blocks[0].piece();
     assert_eq!(verifies, [Action::Verify { piece }]);
     let actions = bench.verified(piece, VerifyOutcome::Stored);
-    let peers = vec![alice, bob];
-    assert!(actions.contains(&Action::Have { piece, peers }));
+    let (news, others) = (vec![alice, bob], Vec::new());
+    assert!(actions.contains(&Action::Have {
+        piece,
+        news,
+        others
+    }));
     assert!(actions.contains(&Action::Notify(Notice::Complete)));
     assert_eq!(disconnects(&actions), [&CloseReason::BothComplete]);
 }

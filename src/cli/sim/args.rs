@@ -84,6 +84,9 @@ pub(in crate::cli) struct SimArgs {
     /// Let connections break, each after five minutes on average, and stall, after fifteen
     #[arg(long)]
     faults: bool,
+    /// Peers that each serves at a time, one of them whatever it gives [default: 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=80))]
+    slots: Option<u32>,
     /// Number that everything random comes from; the same number gives the same run
     #[arg(long, value_name = "N", default_value = "1")]
     rng_seed: u64,
@@ -146,6 +149,7 @@ impl SimArgs {
                     } else {
                         Faults::default()
                     },
+                    slots: self.slots.map(|slots| slots as usize),
                     rng_seed: self.rng_seed.wrapping_add(repeat),
                     time_max: Duration::ZERO,
                     checked: self.check,
@@ -249,6 +253,7 @@ impl SimArgs {
         flags.push(("depart", self.depart.to_string()));
         flags.extend(shares.map(|(name, share)| (name, share.to_string())));
         flags.extend(self.faults.then(|| ("faults", String::new())));
+        flags.extend(self.slots.map(|slots| ("slots", slots.to_string())));
         flags.push(("rng-seed", self.rng_seed.to_string()));
         flags.extend((self.runs > 1).then(|| ("runs", self.runs.to_string())));
         flags.extend(time_max.map(|time| ("time-max", time)));

@@ -279,8 +279,7 @@ fn a_piece_found_good_while_it_is_open_is_ours() {
     });
     let actions = bench.event(Event::PiecesFound { pieces });
     assert!(bench.torrent.is_complete());
-    let told =
-        |action: &Action| matches!(action, Action::Have { peers, .. } if peers.contains(&alice));
+    let told = |action: &Action| matches!(action, Action::Have { news, others, .. } if news.contains(&alice) || others.contains(&alice));
     assert!(
         !actions.iter().any(told),
         "alice was told before: {actions:?}"
