@@ -40,6 +40,7 @@ pub(super) fn session_config(
     let mut torrent = TorrentConfig::new(PeerId::ours(random()?), 0);
     torrent.peers_max = network.max_peers.into();
     torrent.pex = network.pex();
+    torrent.canonical_priority = true;
     torrent.download_limit = network.download_limit.filter(|limit| *limit > 0);
     torrent.upload_limit = network.upload_limit.filter(|limit| *limit > 0);
     Ok(SessionConfig {

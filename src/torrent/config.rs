@@ -17,6 +17,9 @@ pub struct TorrentConfig {
     /// Whether peers are told of each other and believed (BEP 11); never for a private manifest
     /// (BEP 27).
     pub pex: bool,
+    /// Whether a connection of high canonical priority takes the place of an idle one of lower
+    /// priority when there are no more (BEP 40).
+    pub canonical_priority: bool,
     /// Connections at most, both directions together. As other clients: 50 to 80.
     pub peers_max: usize,
     /// Connections up to which addresses are dialled that the user did not name: half of all. The
@@ -71,6 +74,7 @@ impl TorrentConfig {
             port,
             metadata_len: None,
             pex: false,
+            canonical_priority: false,
             peers_max: 80,
             dial_until: 40,
             dials_max: 30,

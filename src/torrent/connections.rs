@@ -256,7 +256,7 @@ impl Torrent {
         let in_time = self.totals.up.per_second(now) / u64::from(layout.nominal_piece_len());
         let most = u64::from(layout.piece_count() / 20);
         let slots = usize::try_from(in_time.min(most)).unwrap_or(usize::MAX);
-        slots.clamp(least, self.config.peers_max)
+        slots.clamp(least, self.config.peers_max.max(least))
     }
 
     fn unchoke(&mut self, key: PeerKey, now: Time) {
@@ -308,7 +308,8 @@ impl Torrent {
             }
             return Some(CloseReason::Duplicate);
         }
-        let ip = self.peers.find(key)?.addr.ip();
+        let addr = self.peers.find(key)?.addr;
+        let ip = addr.ip();
         if self.banned.contains_key(&(ip, id)) {
             return Some(CloseReason::Corrupt);
         }
@@ -316,15 +317,23 @@ impl Torrent {
             .peers
             .iter()
             .find(|(other, peer)| *other != key && peer.id == id);
-        if let Some((earlier, peer)) = earlier.map(|(key, peer)| (key, peer.direction)) {
+        let earlier = earlier.map(|(key, peer)| (key, peer.direction, peer.addr.ip()));
+        if let Some((earlier, before, place)) = earlier {
             let keeps_ours = self.config.peer_id > id;
-            let is_better = peer != direction && (direction == Direction::Outgoing) == keeps_ours;
+            let is_ours = direction == Direction::Outgoing;
+            let is_better = before != direction && is_ours == keeps_ours;
             if !is_better {
+                if is_ours && place != ip {
+                    self.dialer.discourage(addr);
+                }
                 return Some(CloseReason::Duplicate);
             }
             self.disconnect(earlier, CloseReason::Duplicate, now);
         }
-        (self.peers.len() > self.config.peers_max).then_some(CloseReason::TooMany)
+        if self.peers.len() > self.config.peers_max {
+            return self.make_room(key, now);
+        }
+        None
     }
 
     /// The first messages: what we have (BEP 3, BEP 6), then who we are (BEP 10).

@@ -21,6 +21,8 @@ const RETRY_MAX: Duration = Duration::from_secs(3_600);
 /// A connection that lasted this long was a good one: its failures are forgiven.
 const GOOD_CONNECTION: Duration = Duration::from_secs(30);
 
+/// What another address of a connected peer counts as: the next try is after some ten minutes.
+const ALIAS_FAILURES: u32 = 9;
 /// One peer may name this part of the addresses that are kept.
 const NAMED_PART: usize = 4;
 /// Addresses of one network of the internet that peers may name. Private networks are one network
@@ -172,6 +174,13 @@ impl Dialer {
         }
         self.set_state(addr, State::Idle);
         self.back_off(addr, now, rng);
+    }
+
+    /// Another address of a peer that is connected already: it is tried again, but much later.
+    pub(super) fn discourage(&mut self, addr: SocketAddr) {
+        if let Some(candidate) = self.candidates.get_mut(&addr) {
+            candidate.failures = candidate.failures.max(ALIAS_FAILURES);
+        }
     }
 
     /// Do not dial this address before `until`.

@@ -88,6 +88,9 @@ impl Torrent {
         peer.upload_only |= theirs.upload_only;
         peer.extensions.metadata = theirs.m.get(metadata::NAME).copied();
         peer.extensions.pex.id = theirs.m.get(pex::NAME).copied();
+        if let Some(ip) = theirs.yourip {
+            self.seen_as.note(ip);
+        }
         if let Some(port) = theirs.p {
             self.listens_at(key, port, now);
         }

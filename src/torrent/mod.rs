@@ -24,6 +24,7 @@ mod peer;
 mod peer_table;
 mod pex;
 mod pieces;
+mod priority;
 pub mod progress;
 pub(crate) mod rate;
 mod report;
@@ -56,6 +57,7 @@ use event::{Command, DiskFault};
 pub use metadata::MetadataFetch;
 use partial::PartialPieces;
 use peer_table::PeerTable;
+use priority::SeenAs;
 pub use progress::Progress;
 use rate::{Rate, TokenBucket};
 use steering::Spread;
@@ -88,6 +90,8 @@ pub struct Torrent {
     /// Somebody could be asked for blocks, but for the download limit.
     download_waits: bool,
     totals: Totals,
+    /// Who we are to others: decides with whom to stay when connections are scarce.
+    seen_as: SeenAs,
     /// Peers that sent corrupt data, and until when they stay away.
     banned: BTreeMap<(IpAddr, PeerId), Time>,
     /// Pieces that we had and lost, and when: who was connected then has been told of them.
@@ -207,6 +211,7 @@ impl Torrent {
             upload_waits: false,
             download_waits: false,
             peers: PeerTable::default(),
+            seen_as: SeenAs::default(),
             banned: BTreeMap::new(),
             lost: BTreeMap::new(),
             seen_complete: BTreeSet::new(),

@@ -215,3 +215,61 @@ fn whom_a_peer_names_is_dialled_but_not_from_a_swarm_without_exchange() {
     assert!(!actions.contains(&dial));
     assert_eq!(told(&actions), []);
 }
+
+/// A seed with room for two, whom others see at 10.0.0.100.
+fn crowded() -> Bench {
+    Bench::seed_with(4, |config| TorrentConfig {
+        peers_max: 2,
+        canonical_priority: true,
+        ..config
+    })
+}
+
+/// Peer `n` connects from its network, and says where it sees us; whether it may stay.
+fn comes(bench: &mut Bench, n: u8) -> bool {
+    let (peer, actions) = bench.connect_from(n, &format!("198.51.{n}.7:50000"));
+    let theirs = ExtendedHandshake {
+        yourip: Some([203, 0, 113, 5].into()),
+        ..ExtendedHandshake::default()
+    };
+    let payload = Bytes::from(theirs.encode());
+    bench.says(peer, Message::Extended { id: 0, payload });
+    !actions.iter().any(|action| {
+        let too_many = CloseReason::TooMany;
+        matches!(action, Action::Disconnect { peer: gone, reason } if *gone == peer && *reason == too_many)
+    })
+}
+
+#[test]
+fn when_connections_are_scarce_those_of_high_priority_stay_whoever_came_first() {
+    let run = |order: [u8; 6]| {
+        let mut bench = crowded();
+        for n in order {
+            comes(&mut bench, n);
+            bench.pass(Duration::from_secs(11));
+        }
+        let mut stay: Vec<SocketAddr> = bench
+            .torrent
+            .progress(bench.now)
+            .peer_list
+            .iter()
+            .map(|peer| peer.addr)
+            .collect();
+        stay.sort_unstable();
+        stay
+    };
+    let stay = run([1, 2, 3, 4, 5, 6]);
+    assert_eq!(stay.len(), 2);
+    assert_eq!(stay, run([6, 5, 4, 3, 2, 1]));
+    assert_eq!(stay, run([3, 1, 6, 2, 5, 4]));
+}
+
+#[test]
+fn a_connection_is_left_alone_at_first() {
+    let mut bench = crowded();
+    assert!(comes(&mut bench, 1));
+    assert!(comes(&mut bench, 2));
+    for n in 3..=6 {
+        assert!(!comes(&mut bench, n));
+    }
+}
