@@ -12,6 +12,7 @@ use super::hashing::SAMPLE_INTERVAL;
 use super::manifest;
 use super::network::{Hints, of_session, session_config};
 use super::screen::Asking;
+use super::text::Text;
 use super::transfer::{LOOKING_SHOWN_AFTER, show, source_name};
 use crate::metainfo::Metainfo;
 use crate::metainfo::magnet::Magnet;
@@ -40,7 +41,9 @@ pub(super) fn manifest_of(
         peers: magnet.peers.clone(),
         ..Hints::default()
     };
-    if let Some(meta) = kept_manifest(dir, magnet.info_hash) {
+    if let Some(kept) = kept_manifest(dir, magnet.info_hash) {
+        // The content is what it was; who may be asked for it is said by this link.
+        let meta = made_of(kept.info_bytes(), magnet)?;
         return Ok(Looked::Here(Arc::new(meta), hints));
     }
     manifest::check_ways(magnet, network)?;
@@ -74,13 +77,19 @@ pub(super) fn manifest_of(
     app.printer.end_status();
     let found = search.lookup.finish();
     if let Some(exit) = ended? {
+        let line = " stopped before the manifest was here, run the same command to try again";
+        app.printer.say(&Text::new(line));
+        app.printer.event(&Event::End {
+            exit: exit.code(),
+            sent: 0,
+            received: 0,
+        });
         return Ok(Looked::Stopped(exit));
     }
     let Some(Found { info, peers, port }) = found else {
         return Err(CliError::new(Exit::Other, "the search ended unexpectedly"));
     };
-    let meta = Metainfo::from_info(&info, &magnet.trackers, &magnet.web_seeds)
-        .map_err(|error| manifest::refused_metadata(&error))?;
+    let meta = made_of(&info, magnet)?;
     hints.known = peers;
     if meta.is_private() {
         // BEP 27: nobody but the trackers and the user may name peers of such a swarm.
@@ -89,6 +98,12 @@ pub(super) fn manifest_of(
     }
     hints.port = Some(port);
     Ok(Looked::Here(Arc::new(meta), hints))
+}
+
+/// The manifest around what peers sent.
+fn made_of(info: &[u8], magnet: &Magnet) -> Result<Metainfo, CliError> {
+    Metainfo::from_info(info, &magnet.trackers, &magnet.web_seeds)
+        .map_err(|error| manifest::refused_metadata(&error))
 }
 
 /// A search as the user sees it.

@@ -270,10 +270,12 @@ impl Transfer {
         if self.progress.pieces == 0 {
             return;
         }
+        let local = self.session.local();
         let view = Seeding {
             name: &self.name,
             progress: &self.progress,
             trackers: &self.trackers,
+            local: local.as_ref(),
             pieces: self.meta.layout().piece_count(),
             fleet,
         };

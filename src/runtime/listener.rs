@@ -99,16 +99,21 @@ pub(super) async fn accepted(listener: &TcpListener) -> (TcpStream, SocketAddr) 
         match listener.accept().await {
             Ok((stream, addr)) => {
                 connection::tune(&stream);
-                return (
-                    stream,
-                    SocketAddr::new(addr.ip().to_canonical(), addr.port()),
-                );
+                return (stream, canonical(addr));
             }
             Err(error) => {
                 tracing::debug!("cannot accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// An IPv4 address in IPv6 clothes as what it is; others keep their zone.
+pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip if ip == addr.ip() => addr,
+        ip => SocketAddr::new(ip, addr.port()),
     }
 }
 

@@ -143,7 +143,9 @@ impl Torrent {
         if peer.listen_addr.is_some() || port == 0 {
             return;
         }
-        let addr = SocketAddr::new(peer.addr.ip(), port);
+        // With the zone, if it has one.
+        let mut addr = peer.addr;
+        addr.set_port(port);
         peer.listen_addr = Some(addr);
         self.dialer.add(PeerSource::Incoming, &[addr], now);
         self.dialer.connected(addr, now);

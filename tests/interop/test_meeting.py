@@ -7,6 +7,8 @@ other of the rest (BEP 11).
 from __future__ import annotations
 
 import shutil
+import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,6 +177,55 @@ def test_the_first_seed_may_die_when_every_piece_is_out(island: Island) -> None:
     assert met_after(late) <= MEET_WITHIN
     late.succeed(60)
     island.assert_fetched(newcomer)
+
+
+def test_machines_with_nothing_but_ipv6_meet(island: Island) -> None:
+    """Link-local addresses only, as on a wire without any configuration."""
+    hosts = [island.network.host() for _ in range(3)]
+    for host in hosts:
+        flush = ["ip", "-n", host.namespace, "-4", "addr", "flush", "dev", "eth0"]
+        subprocess.run(flush, check=True, timeout=10)
+    shown = ["ip", "-n", hosts[-1].namespace, "-6", "addr", "show", "dev", "eth0"]
+
+    def is_ready() -> bool:
+        addresses = subprocess.run(shown, capture_output=True, text=True, timeout=10).stdout
+        return "fe80" in addresses and "tentative" not in addresses
+
+    wait_until("an address is ours", is_ready, 10)
+    seed = island.seed(hosts[0])
+    fetches = [
+        island.fetch(hosts[1], island.manifest),
+        island.fetch(hosts[2], island.link(seed)),
+    ]
+    for host, fetch in zip(hosts[1:], fetches):
+        assert met_after(fetch) <= MEET_WITHIN
+        fetch.succeed(60)
+        island.assert_fetched(host)
+
+
+def test_a_manifest_of_a_hundred_thousand_files_comes_from_peers(island: Island) -> None:
+    """Some 20 MiB of metadata, from several machines; only listed, not fetched."""
+    shutil.rmtree(island.content.parent)
+    for number in range(100_000):
+        folder = island.content.parent / f"{number // 1000:03}"
+        if number % 1000 == 0:
+            folder.mkdir(parents=True)
+        (folder / f"{number:06}-{'x' * 150}").write_bytes(b"%06d" % number)
+    maker = [BINARY, "create", island.content.parent, "-o", island.manifest, "--quiet", "--force"]
+    island.processes.start(maker, "create").succeed(120)
+    size = island.manifest.stat().st_size
+    assert size > 16 * MIB, size
+    data = island.content.parent.parent
+    for _ in range(2):
+        host = island.network.host()
+        seed = island.start(host, "seed", "seed", island.manifest, "--data", data)
+        wait_for_word(seed, '"event":"start"', 120)
+    host = island.network.host()
+    started = time.monotonic()
+    listed = island.fetch(host, island.link(seed), "--list")
+    listed.succeed(120)
+    print(f"{size / MIB:.1f} MiB of metadata in {time.monotonic() - started:.1f} s")
+    assert len(listed.events("manifest")[0]["files"]) == 100_000
 
 
 def test_who_does_not_look_around_is_not_found(island: Island) -> None:

@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::waiting::local_words;
 use super::{RATE_COLUMNS, bar_spans, dense, peers_text, progress_event, waiting};
 use crate::cli::event;
 use crate::cli::output::Status;
 use crate::cli::text::{Style, Text, truncated};
 use crate::cli::units::{RateUnit, percent, show_clock, show_size};
 use crate::metainfo::escape::escape;
+use crate::runtime::LocalStatus;
 use crate::torrent::Progress;
 use crate::torrent::progress::{PeerProgress, WaitReason};
 
@@ -24,6 +26,8 @@ pub(in crate::cli) struct Seeding<'a> {
     pub progress: &'a Progress,
     /// Every tracker, in the order of their ids.
     pub trackers: &'a [String],
+    /// What came of local discovery, where it is on.
+    pub local: Option<&'a LocalStatus>,
     /// Pieces of the content.
     pub pieces: u32,
     /// All machines that are expected, if it was said how many.
@@ -174,7 +178,8 @@ impl Seeding<'_> {
     fn why_waiting(&self) -> Option<String> {
         match &self.progress.waiting {
             Some(WaitReason::NoPeers { trackers, .. }) if trackers.is_empty() => {
-                Some("nobody is connected".into())
+                let local = self.local.map(|local| format!("; {}", local_words(local)));
+                Some(format!("nobody is connected{}", local.unwrap_or_default()))
             }
             _ => waiting(self.progress, self.trackers),
         }

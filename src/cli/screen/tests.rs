@@ -247,6 +247,7 @@ fn a_seed_shows_its_peers_slowest_first() {
         name: "ubuntu.iso",
         progress: &progress,
         trackers: &[],
+        local: None,
         pieces: 1_449,
         fleet: None,
     };
@@ -284,6 +285,7 @@ fn a_seed_with_many_peers_stays_small() {
         name: "ubuntu.iso",
         progress: &progress,
         trackers: &[],
+        local: None,
         pieces: 1_449,
         fleet: None,
     };

@@ -26,7 +26,7 @@ pub(in crate::cli) fn still_looking(
 }
 
 /// What came of local discovery.
-fn local_words(local: &LocalStatus) -> String {
+pub(super) fn local_words(local: &LocalStatus) -> String {
     match local {
         LocalStatus {
             sent: 0,

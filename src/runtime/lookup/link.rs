@@ -17,6 +17,7 @@ use super::{Hub, MESSAGES_MAX};
 use crate::metainfo::PIECES_MAX;
 use crate::runtime::connection;
 use crate::runtime::dial::{CONNECT_TIMEOUT, connect};
+use crate::runtime::listener::canonical;
 use crate::torrent::Event;
 use crate::torrent::event::{CloseReason, Direction, PeerKey, Received};
 use crate::wire::{Decoder, Handshake, Message};
@@ -38,7 +39,7 @@ pub(super) async fn accept(hub: Rc<Hub>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, addr)) => {
-                let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+                let addr = canonical(addr);
                 if hub.pending.get() < PENDING_MAX {
                     hub.pending.set(hub.pending.get() + 1);
                     spawn_local(welcome(Rc::clone(&hub), stream, addr));

@@ -67,7 +67,9 @@ impl MetadataFetch {
             peer.client = client;
         }
         if let (None, Some(port)) = (peer.listen_addr, theirs.p) {
-            let addr = SocketAddr::new(peer.addr.ip(), port);
+            // With the zone, if it has one.
+            let mut addr = peer.addr;
+            addr.set_port(port);
             peer.listen_addr = Some(addr);
             self.dialer.add(PeerSource::Incoming, &[addr], now);
             self.dialer.connected(addr, now);
