@@ -14,6 +14,7 @@ use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcomm
 use super::{
     bench, completions, create, fetch, magnet, man, seed, show, sim, tracker, units, verify,
 };
+use crate::runtime::scope;
 
 /// Gets large files onto many machines, fast, with no central server
 #[derive(Debug, Parser)]
@@ -102,6 +103,14 @@ pub(super) struct Global {
     /// Log to this file instead of stderr
     #[arg(long, global = true, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
+    /// Where to remember things from run to run.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help = "Where to remember things from run to run [default: $XDG_STATE_HOME/swarm]"
+    )]
+    pub state_dir: Option<PathBuf>,
     /// How to write the log
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
@@ -140,6 +149,17 @@ pub(super) enum LogFormat {
     Json,
 }
 
+/// How far to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Scope {
+    /// This network, and whom the manifest or the link names
+    Auto,
+    /// This network only
+    Lan,
+    /// Everybody, through the public DHT
+    Internet,
+}
+
 /// The flags of commands that talk to peers.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network options")]
@@ -175,6 +195,18 @@ pub(super) struct Network {
     /// The default.
     #[arg(long, hide = true)]
     pub pex: bool,
+    /// Whom to tell: this network and whom the manifest names; this network; anybody
+    #[arg(long, value_name = "SCOPE", default_value = "auto")]
+    pub scope: Scope,
+    /// Ask the DHT for peers, whatever the scope is [default: by scope]
+    #[arg(long, overrides_with = "no_dht")]
+    pub dht: bool,
+    /// Do not ask the DHT
+    #[arg(long)]
+    pub no_dht: bool,
+    /// A node of the DHT to start from, instead of the public ones; may be repeated
+    #[arg(long, value_name = "HOST:PORT", value_parser = peer, value_delimiter = ',')]
+    pub dht_bootstrap: Vec<String>,
     /// Receive at most this much per second, such as 10M or 80Mbit
     #[arg(long, value_name = "RATE", value_parser = units::rate, alias = "max-overall-download-limit")]
     pub download_limit: Option<u64>,
@@ -193,6 +225,14 @@ impl Network {
     /// Whether peers tell each other of others (BEP 11).
     pub(super) const fn pex(&self) -> bool {
         !self.no_pex
+    }
+
+    /// Whom a session may talk to.
+    pub(super) const fn session_scope(&self) -> scope::Scope {
+        match self.scope {
+            Scope::Lan => scope::Scope::Lan,
+            Scope::Auto | Scope::Internet => scope::Scope::Any,
+        }
     }
 
     /// Whether peers are looked for on the local network (BEP 14).

@@ -84,7 +84,7 @@ pub(super) struct FetchArgs {
     on_complete: Option<PathBuf>,
     /// How to reach peers.
     #[command(flatten)]
-    network: Network,
+    pub(super) network: Network,
 }
 
 /// How to take disk space.
@@ -165,10 +165,7 @@ fn ordered(
         Looked::Stopped(exit) => Err(exit),
         Looked::Here(meta, hints) => Ok(Order {
             meta,
-            hints: Hints {
-                web_seeds: magnet.web_seeds,
-                ..hints
-            },
+            hints,
             select_only: magnet.select_only,
             is_from_peers: true,
         }),

@@ -4,16 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::App;
 use super::args::Network;
 use super::error::{CliError, Exit};
 use super::event::Event;
 use super::hashing::SAMPLE_INTERVAL;
-use super::manifest;
 use super::network::{Hints, of_session, session_config};
+use super::scope::Named;
 use super::screen::Asking;
 use super::text::Text;
 use super::transfer::{LOOKING_SHOWN_AFTER, show, source_name};
+use super::{App, manifest, scope};
 use crate::metainfo::Metainfo;
 use crate::metainfo::magnet::Magnet;
 use crate::runtime::{Found, Lookup, NextNotice};
@@ -56,6 +56,7 @@ pub(super) fn manifest_of(
             .collect()
     };
     let tiers: Vec<Vec<String>> = config.trackers.take().unwrap_or_else(of_magnet);
+    config.dht = scope::dht(network, named_by(magnet, &tiers), app);
     config.trackers = Some(tiers.clone());
     let lookup = Lookup::start(magnet.info_hash, config).map_err(|e| of_session(&e, app))?;
     app.printer.event(&Event::Lookup {
@@ -104,6 +105,17 @@ pub(super) fn manifest_of(
 fn made_of(info: &[u8], magnet: &Magnet) -> Result<Metainfo, CliError> {
     Metainfo::from_info(info, &magnet.trackers, &magnet.web_seeds)
         .map_err(|error| manifest::refused_metadata(&error))
+}
+
+/// What the link says of where its swarm is.
+fn named_by<'a>(magnet: &Magnet, tiers: &'a [Vec<String>]) -> Named<'a> {
+    Named {
+        trackers: tiers,
+        nodes: &[],
+        others: !magnet.peers.is_empty() || !magnet.web_seeds.is_empty(),
+        private: false,
+        complete: false,
+    }
 }
 
 /// A search as the user sees it.

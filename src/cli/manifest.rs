@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::args::Network;
 use super::error::{CliError, Exit};
 use super::fault::shown;
-use super::{App, web};
+use super::{App, scope, web};
 use crate::bencode::Limits;
 use crate::metainfo::escape::escape;
 use crate::metainfo::magnet::Magnet;
@@ -91,11 +91,13 @@ pub(super) fn open_here(input: &OsStr, app: &App<'_>) -> Result<Manifest, CliErr
 
 /// Refuses a link for which nobody could be asked.
 pub(super) fn check_ways(magnet: &Magnet, network: &Network) -> Result<(), CliError> {
+    scope::check(network)?;
     let named = [&magnet.trackers, &magnet.peers, &network.peer];
     let is_lost = named.iter().all(|named| named.is_empty())
         && network.tracker.is_empty()
         && network.peers_from.is_none()
-        && !network.lpd();
+        && !network.lpd()
+        && !scope::may_ask_strangers(network);
     if is_lost {
         let what = "no way to find peers: this magnet has no tracker and no peer, and local \
                     discovery and the DHT are off";

@@ -25,6 +25,7 @@ mod output;
 mod pace;
 mod piece_size;
 mod report_dir;
+mod scope;
 mod screen;
 mod seed;
 mod select;
@@ -73,6 +74,8 @@ pub struct Env {
     pub color: [bool; 2],
     /// Whether this run may take the log of the process, of which there is one.
     pub logs: bool,
+    /// Where to remember things from run to run, unless told otherwise.
+    pub state_dir: Option<PathBuf>,
     /// How the user interrupts.
     pub signals: Signals,
 }
@@ -96,6 +99,7 @@ impl Env {
                 .size_checked()
                 .map(|(_, columns)| columns.into()),
             logs: true,
+            state_dir: state_dir(),
             signals: Signals::install()?,
             out: Box::new(out),
             err: Box::new(err),
@@ -108,6 +112,8 @@ pub(crate) struct App<'a> {
     dir: &'a Path,
     signals: &'a Signals,
     threads: usize,
+    /// Where to remember things from run to run, if anywhere.
+    state_dir: Option<PathBuf>,
     /// The command line, as it was typed.
     command: String,
     printer: Printer<'a>,
@@ -130,6 +136,14 @@ impl App<'_> {
     }
 }
 
+/// Where the state of programs goes (XDG base directory specification).
+fn state_dir() -> Option<PathBuf> {
+    let given = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let absolute = given.filter(|dir| dir.is_absolute());
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
+    Some(absolute.or_else(home)?.join("swarm"))
+}
+
 /// Runs one command line; the first word is the program.
 pub fn run(args: impl IntoIterator<Item = OsString>, env: &mut Env) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
@@ -150,12 +164,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>, env: &mut Env) -> Exit {
         }
     }
     let threads = cli.global.threads;
+    let given = cli.global.state_dir.as_ref();
+    let state_dir = given.map(|given| env.dir.join(given));
     let mut app = App {
         dir: &env.dir,
         signals: &env.signals,
         threads: threads
             .or_else(|| Some(std::thread::available_parallelism().ok()?.get()))
             .unwrap_or(1),
+        state_dir: state_dir.or_else(|| env.state_dir.clone()),
         command,
         printer,
     };

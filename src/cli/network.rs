@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use super::App;
 use super::args::Network;
 use super::error::{CliError, Exit};
 use super::fault::shown;
+use super::{App, scope};
 use crate::ids::PeerId;
 use crate::runtime::{SessionConfig, SessionError};
 use crate::torrent::TorrentConfig;
@@ -25,8 +25,6 @@ pub(super) struct Hints {
     pub(super) peers: Vec<String>,
     /// Peers that are known, and who named them.
     pub(super) known: Vec<(PeerSource, SocketAddr)>,
-    /// Web seeds of the link.
-    pub(super) web_seeds: Vec<String>,
     /// The port that others were told of.
     pub(super) port: Option<u16>,
 }
@@ -37,6 +35,7 @@ pub(super) fn session_config(
     hints: &Hints,
     app: &App<'_>,
 ) -> Result<SessionConfig, CliError> {
+    scope::check(network)?;
     let mut torrent = TorrentConfig::new(PeerId::ours(random()?), 0);
     torrent.peers_max = network.max_peers.into();
     torrent.pex = network.pex();
@@ -58,6 +57,8 @@ pub(super) fn session_config(
         local_discovery: network.lpd(),
         rng_seed: u64::from_le_bytes(random()?),
         trackers: Some(network.tracker.clone()).filter(|tiers| !tiers.is_empty()),
+        scope: network.session_scope(),
+        dht: None,
         serve: false,
         web_seeds: Vec::new(),
     })

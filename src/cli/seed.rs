@@ -22,6 +22,7 @@ use super::transfer::{Content, Happened, Transfer};
 use super::units::{duration, show_count, show_counted, show_size, show_took};
 use super::{App, create, magnet, show};
 use crate::bitfield::Bitfield;
+use crate::runtime::dht::DhtUse;
 use crate::storage::Store;
 use crate::torrent::Progress;
 use crate::tracker::url::escaped;
@@ -136,6 +137,7 @@ pub(super) fn run(args: &SeedArgs, app: &mut App<'_>) -> Result<Exit, CliError> 
         trackers: transfer.trackers(),
         site: (!args.no_serve && !meta.is_private()).then(|| format!("http://{reachable}/")),
         is_looked_for: args.network.lpd() && !meta.is_private(),
+        dht: transfer.dht(),
     };
     introduce((&source.manifest, source.wrote), &ways, app);
     tell_who_hears(&ways, app);
@@ -233,6 +235,8 @@ struct Ways<'a> {
     site: Option<String>,
     /// Whether machines on this network find it by themselves.
     is_looked_for: bool,
+    /// How the DHT is used.
+    dht: Option<DhtUse>,
 }
 
 /// Says what is seeded, and what to type on the other machines.
@@ -278,11 +282,15 @@ fn introduce(
 }
 
 fn tell_who_hears(ways: &Ways<'_>, app: &mut App<'_>) {
-    let announced = match (ways.trackers, ways.is_looked_for) {
-        ([], true) => "Nothing is announced outside this network.",
-        ([], false) => "Nothing is announced.",
-        (_, true) => "This network and its trackers are told.",
-        (_, false) => "Only its trackers are told.",
+    let announced = match (ways.dht, ways.trackers, ways.is_looked_for) {
+        (Some(DhtUse::Always), ..) => "The DHT is told, and with it everybody.",
+        (Some(_), ..) => "Its trackers are told and, if they are public, the DHT.",
+        (None, [], true) => {
+            "Nothing is announced outside this network (--scope internet to change)."
+        }
+        (None, [], false) => "Nothing is announced.",
+        (None, _, true) => "This network and its trackers are told.",
+        (None, _, false) => "Only its trackers are told.",
     };
     let who = if ways.is_looked_for || ways.site.is_some() {
         "Anyone who has the link can fetch."

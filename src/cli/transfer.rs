@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::App;
 use super::args::Network;
 use super::error::{CliError, Exit};
 use super::event::{Event, lossy};
@@ -14,9 +13,12 @@ use super::hashing::SAMPLE_INTERVAL;
 use super::network::{Hints, of_session, session_config};
 use super::output::Status;
 use super::pace::{Arrivals, Pace, Peak, bound_of_seed, share_of};
+use super::scope::Named;
 use super::screen::{Fetching, Fleet, Seeding, WAIT_SHOWN_AFTER, still_looking};
+use super::{App, scope};
 use crate::bitfield::Bitfield;
 use crate::metainfo::Metainfo;
+use crate::runtime::dht::DhtUse;
 use crate::runtime::{NextNotice, Session};
 use crate::storage::{StorageError, Store};
 use crate::torrent::Progress;
@@ -49,6 +51,7 @@ pub(super) struct Content {
 #[derive(Debug)]
 pub(super) struct Transfer {
     session: Session,
+    dht: Option<DhtUse>,
     meta: Arc<Metainfo>,
     name: String,
     trackers: Vec<String>,
@@ -104,17 +107,27 @@ impl Transfer {
         } = content;
         let mut config = session_config(network, hints, app)?;
         config.serve = serve;
-        config.web_seeds = [meta.web_seeds(), &hints.web_seeds].concat();
+        config.web_seeds = meta.web_seeds().to_vec();
         let tiers = config
             .trackers
             .clone()
             .unwrap_or_else(|| meta.trackers().to_vec());
+        let named = Named {
+            trackers: &tiers,
+            nodes: meta.nodes(),
+            others: !meta.web_seeds().is_empty() || !hints.peers.is_empty(),
+            private: meta.is_private(),
+            complete: have.is_full(),
+        };
+        config.dht = scope::dht(network, named, app);
+        let dht = config.dht.as_ref().map(|dht| dht.when);
         let session = Session::start(Arc::clone(&meta), Arc::new(store), have, wanted, config)
             .map_err(|error| of_session(&error, app))?;
         let now = app.printer.elapsed();
         Ok(Self {
             progress: session.progress(),
             session,
+            dht,
             meta,
             name,
             trackers: tiers.into_iter().flatten().collect(),
@@ -181,6 +194,11 @@ impl Transfer {
     /// The port that peers can connect to.
     pub(super) const fn port(&self) -> u16 {
         self.session.port()
+    }
+
+    /// How the DHT is used.
+    pub(super) const fn dht(&self) -> Option<DhtUse> {
+        self.dht
     }
 
     /// Every tracker that is asked.
@@ -447,5 +465,6 @@ pub(super) const fn source_name(source: PeerSource) -> &'static str {
         PeerSource::Pex => "pex",
         PeerSource::Incoming => "incoming",
         PeerSource::WebSeed => "web-seed",
+        PeerSource::Dht => "dht",
     }
 }

@@ -44,7 +44,11 @@ pub(super) fn open(
             )
             .help("http://HOST:PORT/ as swarm seed prints it, or any URL of a .torrent")
         })?;
-    let answer = download(url, network.bind, Limits::MANIFEST.input);
+    let answer = download(
+        url,
+        (network.bind, network.session_scope()),
+        Limits::MANIFEST.input,
+    );
     let bytes = loop {
         match answer.recv_timeout(LOOK_INTERVAL) {
             Ok(Ok(bytes)) => break bytes,

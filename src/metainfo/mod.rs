@@ -57,6 +57,7 @@ pub struct Metainfo {
 struct About {
     trackers: Vec<Vec<String>>,
     web_seeds: Vec<String>,
+    nodes: Vec<String>,
     comment: Option<String>,
     created_by: Option<String>,
     creation_date: Option<i64>,
@@ -190,6 +191,11 @@ impl Metainfo {
     /// URLs of servers that have the content (BEP 19).
     pub fn web_seeds(&self) -> &[String] {
         &self.about.web_seeds
+    }
+
+    /// Nodes of the DHT to start from, as `host:port` (BEP 5).
+    pub fn nodes(&self) -> &[String] {
+        &self.about.nodes
     }
 
     /// What its maker says of it. Foreign text: escape it before showing it.

@@ -169,6 +169,7 @@ fn about(root: Value<'_>, mode: FileMode) -> About {
     About {
         trackers: trackers(root),
         web_seeds: web_seeds(root, mode),
+        nodes: nodes(root),
         comment: text(root.get(b"comment")),
         created_by: text(root.get(b"created by")),
         creation_date: int(root.get(b"creation date")),
@@ -229,6 +230,34 @@ fn web_seeds(root: Value<'_>, mode: FileMode) -> Vec<String> {
         }
     }
     seeds
+}
+
+/// The pairs of host and port of `nodes` (BEP 5).
+fn nodes(root: Value<'_>) -> Vec<String> {
+    let list = root.get(b"nodes").and_then(Value::list);
+    let node = |pair: Value<'_>| {
+        let mut pair = pair.list()?;
+        let host = pair.next()?.text().filter(|host| is_host(host))?;
+        let port = u16::try_from(pair.next()?.uint()?).ok()?;
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        (port != 0).then(|| format!("{host}:{port}"))
+    };
+    list.into_iter()
+        .flatten()
+        .filter_map(node)
+        .take(URLS_MAX)
+        .collect()
+}
+
+fn is_host(host: &str) -> bool {
+    let fits = (1..=253).contains(&host.len());
+    fits && host
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':'))
 }
 
 /// What can be a URL: not empty, not too long, nothing in it that could break out of a request line.

@@ -16,6 +16,7 @@ use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::timeout;
 
+use super::scope::Scope;
 use super::web::Web;
 use crate::time::Time;
 use crate::tracker::udp::CONNECTION_ID_LIFE;
@@ -41,8 +42,8 @@ pub struct Announcer {
 impl Announcer {
     /// Announces from the local address `bind`, where given. `seed` makes the transaction ids that
     /// strangers must not guess.
-    pub fn new(bind: Option<IpAddr>, seed: u64) -> Self {
-        Self::over(Web::new(bind), seed)
+    pub fn new(bind: Option<IpAddr>, scope: Scope, seed: u64) -> Self {
+        Self::over(Web::new(bind, scope), seed)
     }
 
     fn over(web: Web, seed: u64) -> Self {

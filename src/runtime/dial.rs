@@ -27,6 +27,9 @@ const RESOLVE_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Dials `addr`, from our address `from` if given, and runs the connection to its end.
 pub(super) async fn dial(hub: Rc<Hub>, addr: SocketAddr, from: Option<IpAddr>) {
     let connected = async {
+        if !hub.scope.admits(addr.ip()) {
+            return Err(io::Error::other("beyond the local network"));
+        }
         let mut stream = timeout(CONNECT_TIMEOUT, connect(addr, from))
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;

@@ -14,6 +14,7 @@ use super::buffers::PieceBuffers;
 use super::disk::DiskQueue;
 use super::link::Link;
 use super::outbox::ControlBytes;
+use super::scope::Scope;
 use crate::layout::Layout;
 use crate::metainfo::Metainfo;
 use crate::torrent::Event;
@@ -39,6 +40,8 @@ pub(super) struct Hub {
     pub(super) keys: Cell<u64>,
     /// What was queued for connections that are gone.
     pub(super) queued: Cell<ControlBytes>,
+    /// Whom we may talk to.
+    pub(super) scope: Scope,
     /// Payload bytes per second that all ways out share; `None` is unlimited.
     pub(super) upload_limit: Cell<Option<u64>>,
 }

@@ -87,6 +87,9 @@ pub(super) async fn accept(hub: Rc<Hub>, site: Option<Rc<Site>>, listener: TcpLi
     let seats = Seats::new(HANDSHAKES);
     loop {
         let (stream, addr) = accepted(&listener).await;
+        if !hub.scope.admits(addr.ip()) {
+            continue;
+        }
         if let Some(seat) = Seats::enter(&seats, addr.ip()) {
             spawn_local(welcome(Rc::clone(&hub), site.clone(), (stream, addr), seat));
         }

@@ -20,9 +20,11 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::announce::Announcer;
 use super::clock::Clock;
+use super::dht::DhtSource;
 use super::driver::{ANNOUNCE_TIMEOUT, EVENT_BATCH, SNAPSHOT_INTERVAL, STOP_TIMEOUT};
 use super::lsd::{self, LocalStatus, Lsd};
 use super::notices::{self, NextNotice, NoticeReader, Notices};
+use super::scope::Scope;
 use super::session::{EVENTS_MAX, Observed, SessionConfig, SessionError};
 use super::{dial, listener};
 use crate::ids::InfoHash;
@@ -157,6 +159,7 @@ struct Network {
 struct Hub {
     ours: Handshake,
     bind: Option<IpAddr>,
+    scope: Scope,
     events: mpsc::Sender<Event>,
     links: RefCell<BTreeMap<PeerKey, mpsc::Sender<Message>>>,
     keys: Cell<u64>,
@@ -190,6 +193,7 @@ impl Network {
                 peer_id: config.torrent.peer_id,
             },
             bind: config.bind,
+            scope: config.scope,
             events: self.events.clone(),
             links: RefCell::default(),
             keys: Cell::new(0),
@@ -210,6 +214,17 @@ impl Network {
         }
         let clock = Clock::start();
         let port = config.torrent.port;
+        if let Some(dht) = config.dht {
+            let dht = DhtSource {
+                config: dht,
+                info_hash: self.info_hash,
+                port,
+                bind: config.bind,
+                events: self.events.clone(),
+                progress: self.progress.subscribe(),
+            };
+            spawn_local(dht.run());
+        }
         let lsd = Lsd {
             info_hash: self.info_hash,
             port,
@@ -227,7 +242,7 @@ impl Network {
             inbox: self.inbox,
             notices: self.notices,
             progress: self.progress,
-            announcer: Rc::new(Announcer::new(config.bind, seed)),
+            announcer: Rc::new(Announcer::new(config.bind, config.scope, seed)),
             trackers: tiers.into_iter().flatten().collect(),
             port,
             local,

@@ -15,6 +15,7 @@ use tokio::task::{LocalSet, spawn_local};
 use super::announce::Announcer;
 use super::buffers::PieceBuffers;
 use super::clock::Clock;
+use super::dht::DhtSource;
 use super::disk::{DiskContext, DiskQueue};
 use super::driver::Driver;
 use super::http::Site;
@@ -99,6 +100,7 @@ impl Network {
             links: RefCell::default(),
             keys: Cell::new(0),
             queued: Cell::default(),
+            scope: self.config.scope,
             upload_limit: Cell::new(self.config.torrent.upload_limit),
         });
         let neighbours = Neighbours {
@@ -106,13 +108,13 @@ impl Network {
             meta: &hub.meta,
             notices: &notices,
             clock: self.clock,
+            progress: &self.progress,
         };
         neighbours.admit(self.listener, &self.config);
         neighbours.seek(&self.config);
         tell_known(&hub, &self.config.known).await;
         let trackers = self.content.trackers.iter().flatten().cloned().collect();
-        let seed = self.config.rng_seed;
-        let now = self.clock.now();
+        let (seed, now) = (self.config.rng_seed, self.clock.now());
         let lsd = Lsd {
             info_hash: self.content.info_hash,
             port: self.config.torrent.port,
@@ -131,7 +133,7 @@ impl Network {
             progress: self.progress,
             pool,
             finished: VecDeque::new(),
-            announcer: Rc::new(Announcer::new(self.config.bind, seed)),
+            announcer: Rc::new(Announcer::new(self.config.bind, self.config.scope, seed)),
             trackers,
             bind: self.config.bind,
             local,
@@ -148,6 +150,7 @@ struct Neighbours<'a> {
     meta: &'a Arc<Metainfo>,
     notices: &'a Notices,
     clock: Clock,
+    progress: &'a watch::Sender<Observed>,
 }
 
 impl Neighbours<'_> {
@@ -178,7 +181,18 @@ impl Neighbours<'_> {
             let (events, notices) = (self.hub.events.clone(), self.notices.clone());
             spawn_local(dial::resolve(events, peer.clone(), notices));
         }
-        let web = Rc::new(Web::new(config.bind));
+        if let Some(dht) = config.dht.clone() {
+            let dht = DhtSource {
+                config: dht,
+                info_hash: self.hub.ours.info_hash,
+                port: config.torrent.port,
+                bind: config.bind,
+                events: self.hub.events.clone(),
+                progress: self.progress.subscribe(),
+            };
+            spawn_local(dht.run());
+        }
+        let web = Rc::new(Web::new(config.bind, config.scope));
         for url in config.web_seeds.iter().take(WEB_SEEDS_MAX) {
             let seed = WebSeed {
                 hub: Rc::clone(self.hub),

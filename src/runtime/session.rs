@@ -14,12 +14,14 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use tokio::sync::{mpsc, watch};
 
+use super::dht::DhtConfig;
 use super::disk::{self, DiskContext, DiskQueue, DiskThreads};
 use super::listener;
 use super::lsd::LocalStatus;
 use super::network::Network;
 use super::notices::{self, NextNotice, NoticeReader};
 use super::outbox::ControlBytes;
+use super::scope::Scope;
 use super::upkeep::Task;
 use super::{buffers::Pool, clock::Clock};
 use crate::bitfield::Bitfield;
@@ -61,6 +63,10 @@ pub struct SessionConfig {
     pub rng_seed: u64,
     /// Trackers in tiers, instead of the manifest's.
     pub trackers: Option<Vec<Vec<String>>>,
+    /// Whom it may talk to.
+    pub scope: Scope,
+    /// How the DHT is used (BEP 5), if it is; never for a private manifest (BEP 27).
+    pub dht: Option<DhtConfig>,
     /// URLs of servers that have the content (BEP 19), of which the first three are asked if anything
     /// is missing; none for a private manifest (BEP 27).
     pub web_seeds: Vec<String>,
@@ -151,6 +157,9 @@ impl Session {
         });
         if !lacks || meta.is_private() {
             config.web_seeds.clear();
+        }
+        if meta.is_private() {
+            config.dht = None;
         }
         config.serve &= have.is_full() && !meta.is_private();
         config.torrent.open_pieces_max = in_memory.max(OPEN_PIECES_MIN);

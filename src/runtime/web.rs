@@ -27,6 +27,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use super::Clock;
+use super::scope::Scope;
 use crate::tracker::url::{Host, Scheme};
 use crate::tracker::{AnnounceFailure, TrackerUrl};
 use connect::{connect, resolve, unreachable};
@@ -142,18 +143,20 @@ impl Drop for Answer {
 pub struct Web {
     pub(super) clock: Clock,
     pub(super) bind: Option<IpAddr>,
+    pub(super) scope: Scope,
     tls: TlsConnector,
 }
 
 impl Web {
-    /// Asks from the local address `bind`, where given.
-    pub fn new(bind: Option<IpAddr>) -> Self {
-        Self::with_roots(
-            bind,
-            RootCertStore {
-                roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-            },
-        )
+    /// Asks from the local address `bind`, where given, and whom `scope` admits.
+    pub fn new(bind: Option<IpAddr>, scope: Scope) -> Self {
+        let roots = RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
+        Self {
+            scope,
+            ..Self::with_roots(bind, roots)
+        }
     }
 
     pub(super) fn with_roots(bind: Option<IpAddr>, roots: RootCertStore) -> Self {
@@ -166,6 +169,7 @@ impl Web {
         Self {
             clock: Clock::start(),
             bind,
+            scope: Scope::Any,
             tls: TlsConnector::from(Arc::new(config)),
         }
     }
@@ -182,7 +186,7 @@ impl Web {
             if url.scheme() == Scheme::Udp {
                 return Err(bad("redirected to UDP"));
             }
-            let addrs = resolve(&url, self.bind, (ask.caution, floor)).await?;
+            let addrs = resolve(&url, self, (ask.caution, floor)).await?;
             let stream = connect(self, &addrs).await?;
             let peer = stream.peer_addr().map_err(|error| unreachable(&error))?;
             floor = floor.max(reach(peer.ip()));

@@ -283,7 +283,11 @@ fn is_dialable(addr: &SocketAddr, source: PeerSource) -> bool {
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     let port_min = match source {
         PeerSource::Manual | PeerSource::Tracker => 1,
-        PeerSource::Lsd | PeerSource::Pex | PeerSource::Incoming | PeerSource::WebSeed => 1_024,
+        PeerSource::Lsd
+        | PeerSource::Pex
+        | PeerSource::Incoming
+        | PeerSource::Dht
+        | PeerSource::WebSeed => 1_024,
     };
     addr.port() >= port_min && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
 }

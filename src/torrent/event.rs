@@ -158,6 +158,8 @@ pub enum PeerSource {
     Pex,
     /// It connected to us.
     Incoming,
+    /// Named by the DHT (BEP 5).
+    Dht,
     /// A web seed that the manifest names.
     WebSeed,
 }

@@ -85,10 +85,17 @@ fn a_bad_magnet_link() {
 #[test]
 fn a_magnet_link_of_which_the_shell_ate_the_trackers() {
     let link = "magnet:?xt=urn:btih:9f2c4d6e8a0b1c3d5e7f90a1b2c3d4e5f6a7b8c9";
-    assert_snapshot!(World::new().refused(&["fetch", link, "--no-lpd"]), @r"
+    let alone = ["fetch", link, "--no-lpd", "--scope", "lan"];
+    assert_snapshot!(World::new().refused(&alone), @r"
     exit 6
     error: no way to find peers: this magnet has no tracker and no peer, and local discovery and the DHT are off
     help: quote the link, or add --peer HOST:PORT
+    ");
+    let contradiction = ["fetch", link, "--scope", "lan", "--dht"];
+    assert_snapshot!(World::new().refused(&contradiction), @r"
+    exit 2
+    error: --scope lan stays on this network, and the DHT does not
+    help: leave one of them out
     ");
 }
 

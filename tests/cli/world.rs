@@ -239,6 +239,7 @@ fn run(
         dir,
         interactive: false,
         logs: false,
+        state_dir: None,
         columns: None,
         color: [false; 2],
         signals,

@@ -14,6 +14,7 @@ use swarm::hash;
 use swarm::ids::{PeerId, PieceHash};
 use swarm::metainfo::Metainfo;
 use swarm::metainfo::build::{Builder, NewFile};
+use swarm::runtime::scope::Scope;
 use swarm::runtime::{NextNotice, Session, SessionConfig};
 use swarm::storage::{FetchOptions, Meter, Opened, Store};
 use swarm::torrent::TorrentConfig;
@@ -173,6 +174,8 @@ pub(crate) fn config() -> SessionConfig {
         local_discovery: false,
         rng_seed: u64::from(number),
         trackers: None,
+        scope: Scope::Any,
+        dht: None,
         serve: false,
         web_seeds: Vec::new(),
     }

@@ -218,6 +218,8 @@ impl Fleet<'_> {
             local_discovery: false,
             rng_seed: rng.next_u64(),
             trackers: Some(vec![vec![format!("http://{}/announce", tracker.addr)]]),
+            scope: crate::runtime::scope::Scope::Any,
+            dht: None,
             serve: false,
             web_seeds: Vec::new(),
         }

@@ -16,6 +16,7 @@ use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 use super::*;
 use crate::ids::{InfoHash, PeerId};
+use crate::runtime::scope::Scope;
 use crate::runtime::web::reach::Reach;
 use crate::runtime::web::{Caution, connect};
 use crate::tracker::AnnounceEvent;
@@ -94,7 +95,7 @@ fn announce_to(answer: Vec<u8>) -> Outcome {
     run(async {
         let port = http_tracker(move |_| answer.clone()).await;
         let url = format!("http://127.0.0.1:{port}/announce");
-        Announcer::new(None, 1)
+        Announcer::new(None, Scope::Any, 1)
             .announce(&url, request(), AMPLE)
             .await
     })
@@ -157,7 +158,7 @@ fn the_request_says_who_we_are_and_what_we_want() {
         });
         let url = format!("http://127.0.0.1:{}/announce?k=v", port.await);
         assert_good(
-            Announcer::new(None, 1)
+            Announcer::new(None, Scope::Any, 1)
                 .announce(&url, request(), AMPLE)
                 .await,
         );
@@ -176,7 +177,7 @@ fn a_tracker_id_is_sent_back() {
             )
         });
         let url = format!("http://127.0.0.1:{}/announce", port.await);
-        let announcer = Announcer::new(None, 1);
+        let announcer = Announcer::new(None, Scope::Any, 1);
         for words in ["first", "again"] {
             let answer = announcer.announce(&url, request(), AMPLE).await;
             assert_eq!(answer.expect("an answer").warning.as_deref(), Some(words));
@@ -239,7 +240,7 @@ fn a_redirect_is_followed_but_not_for_ever() {
         });
         let url = format!("http://127.0.0.1:{}/announce", port.await);
         assert_good(
-            Announcer::new(None, 1)
+            Announcer::new(None, Scope::Any, 1)
                 .announce(&url, request(), AMPLE)
                 .await,
         );
@@ -267,7 +268,7 @@ fn a_manifest_cannot_press_the_buttons_of_a_local_service() {
         "{outcome:?}"
     );
     let direct = run(async {
-        let announcer = Announcer::new(None, 1);
+        let announcer = Announcer::new(None, Scope::Any, 1);
         let url = "http://localhost:1/admin/shutdown";
         announcer.announce(url, request(), AMPLE).await
     });
@@ -280,6 +281,7 @@ fn a_manifest_cannot_press_the_buttons_of_a_local_service() {
 #[test]
 fn a_public_tracker_cannot_lead_into_private_networks() {
     run(async {
+        let web = Web::new(None, Scope::Any);
         for url in [
             "http://127.0.0.1/announce",
             "http://localhost/announce",
@@ -289,17 +291,17 @@ fn a_public_tracker_cannot_lead_into_private_networks() {
             "http://[fd00::1]/announce",
         ] {
             let url = TrackerUrl::parse(url).expect("good");
-            let addrs = connect::resolve(&url, None, (Caution::Tracker, Some(Reach::Global))).await;
+            let addrs = connect::resolve(&url, &web, (Caution::Tracker, Some(Reach::Global))).await;
             assert!(matches!(addrs, Err(AnnounceFailure::BadUrl(_))), "{url}");
         }
         let url = TrackerUrl::parse("http://10.0.0.5:6881/announce").expect("good");
         assert!(
-            connect::resolve(&url, None, (Caution::Tracker, None))
+            connect::resolve(&url, &web, (Caution::Tracker, None))
                 .await
                 .is_ok()
         );
         assert!(
-            connect::resolve(&url, None, (Caution::Tracker, Some(Reach::Site)))
+            connect::resolve(&url, &web, (Caution::Tracker, Some(Reach::Site)))
                 .await
                 .is_ok()
         );
@@ -313,7 +315,7 @@ fn a_tracker_that_hangs_is_given_up_at_the_deadline() {
         let port = listener.local_addr().expect("bound").port();
         let deadline = Duration::from_millis(50);
         let url = format!("http://127.0.0.1:{port}/announce");
-        let outcome = Announcer::new(None, 1)
+        let outcome = Announcer::new(None, Scope::Any, 1)
             .announce(&url, request(), deadline)
             .await;
         assert_eq!(outcome, Err(AnnounceFailure::Timeout(deadline)));
@@ -326,12 +328,12 @@ fn a_closed_port_and_an_unknown_name_are_told_apart() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
         drop(listener);
-        let announcer = Announcer::new(None, 1);
+        let announcer = Announcer::new(None, Scope::Any, 1);
         let url = format!("http://127.0.0.1:{port}/announce");
         let closed = announcer.announce(&url, request(), AMPLE).await;
         let refused = AnnounceFailure::Unreachable("connection refused".to_owned());
         assert_eq!(closed, Err(refused));
-        let bound = Announcer::new(Some("::1".parse().expect("valid")), 1);
+        let bound = Announcer::new(Some("::1".parse().expect("valid")), Scope::Any, 1);
         let other_family = bound.announce(&url, request(), AMPLE).await;
         assert!(matches!(other_family, Err(AnnounceFailure::Unreachable(_))));
     });
@@ -383,7 +385,7 @@ fn a_certificate_counts_only_if_somebody_we_trust_vouches_for_it() {
         let other_name = url.replace("127.0.0.1", "[::ffff:127.0.0.1]");
         let misnamed = trusting.announce(&other_name, request(), AMPLE).await;
         assert_untrusted(&misnamed);
-        let wary = Announcer::new(None, 1);
+        let wary = Announcer::new(None, Scope::Any, 1);
         assert_untrusted(&wary.announce(&url, request(), AMPLE).await);
     });
 }
@@ -391,7 +393,7 @@ fn a_certificate_counts_only_if_somebody_we_trust_vouches_for_it() {
 #[test]
 fn no_url_makes_the_announcer_panic() {
     run(async {
-        let announcer = Announcer::new(None, 1);
+        let announcer = Announcer::new(None, Scope::Any, 1);
         for url in [
             "",
             "http://",

@@ -31,7 +31,7 @@ pub(super) async fn announce(
     allowed: Duration,
 ) -> Result<AnnounceResponse, AnnounceFailure> {
     let end = announcer.web.clock.now() + allowed;
-    let addrs = resolve(tracker, announcer.web.bind, (Caution::Tracker, None)).await?;
+    let addrs = resolve(tracker, &announcer.web, (Caution::Tracker, None)).await?;
     let mut failure = AnnounceFailure::Timeout(allowed);
     for (i, &addr) in addrs.iter().enumerate() {
         let now = announcer.web.clock.now();

@@ -100,6 +100,7 @@ impl Rig {
             links: RefCell::default(),
             keys: Cell::new(0),
             queued: Cell::default(),
+            scope: crate::runtime::scope::Scope::Any,
             upload_limit: Cell::default(),
         });
         let (stream, peer) = pair().await;

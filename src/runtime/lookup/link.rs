@@ -40,7 +40,7 @@ pub(super) async fn accept(hub: Rc<Hub>, listener: TcpListener) {
         match listener.accept().await {
             Ok((stream, addr)) => {
                 let addr = canonical(addr);
-                if hub.pending.get() < PENDING_MAX {
+                if hub.pending.get() < PENDING_MAX && hub.scope.admits(addr.ip()) {
                     hub.pending.set(hub.pending.get() + 1);
                     spawn_local(welcome(Rc::clone(&hub), stream, addr));
                 }
@@ -66,6 +66,9 @@ async fn welcome(hub: Rc<Hub>, mut stream: TcpStream, addr: SocketAddr) {
 /// Dials `addr` and runs the connection to its end.
 pub(super) async fn dial(hub: Rc<Hub>, addr: SocketAddr) {
     let connected = async {
+        if !hub.scope.admits(addr.ip()) {
+            return Err(io::Error::other("beyond the local network"));
+        }
         let mut stream = timeout(CONNECT_TIMEOUT, connect(addr, hub.bind))
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;

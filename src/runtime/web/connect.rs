@@ -23,7 +23,7 @@ const ADDRESSES_MAX: usize = 8;
 /// `floor` is the reach of where a redirect came from: it may not lead further in.
 pub(in crate::runtime) async fn resolve(
     url: &TrackerUrl,
-    bind: Option<IpAddr>,
+    web: &Web,
     (caution, floor): (Caution, Option<Reach>),
 ) -> Result<Vec<SocketAddr>, AnnounceFailure> {
     let port = url.port();
@@ -35,11 +35,17 @@ pub(in crate::runtime) async fn resolve(
             .collect(),
     };
     addrs.retain(|addr| admitted(url, addr.ip(), (caution, floor)));
+    let known = addrs.len();
+    addrs.retain(|addr| web.scope.admits(addr.ip()));
+    if addrs.len() < known && addrs.is_empty() {
+        let reason = "beyond the local network (--scope)";
+        return Err(AnnounceFailure::BadUrl(reason.to_owned()));
+    }
     if addrs.is_empty() {
         let reason = "the URL leads to an address that it may not lead to";
         return Err(AnnounceFailure::BadUrl(reason.to_owned()));
     }
-    addrs.retain(|addr| bind.is_none_or(|ip| ip.is_ipv4() == addr.is_ipv4()));
+    addrs.retain(|addr| web.bind.is_none_or(|ip| ip.is_ipv4() == addr.is_ipv4()));
     if addrs.is_empty() {
         let reason = "no address of the family that is bound";
         return Err(AnnounceFailure::Unreachable(reason.to_owned()));

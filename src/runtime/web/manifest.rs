@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use tokio::time::timeout;
 
 use super::{Ask, Caution, Web, bad};
+use crate::runtime::scope::Scope;
 use crate::tracker::{AnnounceFailure, TrackerUrl};
 
 /// A server that sends nothing for this long does not answer.
@@ -17,7 +18,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// seed's own page gives its manifest to whom asks so.
 pub fn download(
     url: TrackerUrl,
-    bind: Option<IpAddr>,
+    (bind, scope): (Option<IpAddr>, Scope),
     len_max: usize,
 ) -> Receiver<Result<Vec<u8>, AnnounceFailure>> {
     let (reply, answer) = crossbeam_channel::bounded(1);
@@ -28,7 +29,7 @@ pub fn download(
             .build();
         let result = match runtime {
             Ok(runtime) => {
-                let result = runtime.block_on(get(&url, bind, len_max));
+                let result = runtime.block_on(get(&url, (bind, scope), len_max));
                 runtime.shutdown_background();
                 result
             }
@@ -41,10 +42,10 @@ pub fn download(
 
 async fn get(
     url: &TrackerUrl,
-    bind: Option<IpAddr>,
+    (bind, scope): (Option<IpAddr>, Scope),
     len_max: usize,
 ) -> Result<Vec<u8>, AnnounceFailure> {
-    let web = Web::new(bind);
+    let web = Web::new(bind, scope);
     let ask = Ask {
         accept: Some("application/x-bittorrent"),
         ..Ask::all(Caution::Typed)

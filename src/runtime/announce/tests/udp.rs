@@ -49,7 +49,7 @@ fn announce_udp(
     run(async {
         let port = udp_tracker(answer).await;
         let url = format!("udp://127.0.0.1:{port}/announce");
-        Announcer::new(None, 1)
+        Announcer::new(None, Scope::Any, 1)
             .announce(&url, request(), deadline)
             .await
     })
@@ -65,7 +65,7 @@ fn a_udp_tracker_is_asked_for_a_connection_once_a_minute() {
             vec![proper(packet)]
         });
         let url = format!("udp://127.0.0.1:{}/announce", port.await);
-        let announcer = Announcer::new(None, 1);
+        let announcer = Announcer::new(None, Scope::Any, 1);
         assert_good(announcer.announce(&url, request(), AMPLE).await);
         assert_good(announcer.announce(&url, request(), AMPLE).await);
     });
@@ -76,7 +76,7 @@ fn a_udp_tracker_is_asked_for_a_connection_once_a_minute() {
 fn a_connection_id_that_the_tracker_forgot_is_renewed() {
     run(async {
         let port = udp_tracker(|packet| vec![proper(packet)]).await;
-        let announcer = Announcer::new(None, 1);
+        let announcer = Announcer::new(None, Scope::Any, 1);
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
         announcer.remember_connection(addr, 41);
         let url = format!("udp://127.0.0.1:{port}/announce");
