@@ -1,7 +1,7 @@
 //! GET over HTTP and HTTPS, for trackers, manifests and web seeds: no credentials, no cookies, no
 //! cache, a connection for each request.
 //!
-//! Addresses are resolved once and dialled as resolved; [`reach`] keeps a stranger's URL or redirect
+//! Addresses are resolved once and dialled as resolved; `reach` keeps a stranger's URL or redirect
 //! from leading into networks that the stranger cannot see. Name resolution runs on a thread that
 //! cannot be stopped: a runtime that has asked is to be shut down in the background.
 

@@ -2,7 +2,7 @@
 //!
 //! It speaks the same [`Event`]s and [`Action`]s as [`super::Torrent`], and no more of them than it
 //! needs: it has nothing to give and asks for no blocks. It is done when it holds bytes whose hash
-//! is the name of the swarm; which peers fill which copy is decided in [`copies`].
+//! is the name of the swarm; which peers fill which copy is decided in `copies`.
 
 mod asking;
 mod copies;
