@@ -20,9 +20,8 @@ from harness.need import need, need_binary, need_program
 from harness.network import Host, Network, available
 from harness.process import Process, Processes, wait_until
 
-# A machine that comes has met somebody within this many seconds: two are promised, and other tests
-# take the processors meanwhile. Whoever missed the first word would wait for five and more.
-MEET_WITHIN = 4.0
+# A machine that comes has met somebody within this many seconds.
+MEET_WITHIN = 2.0
 FETCHERS = 5
 OTHER_SUBNET = "10.78.0"
 
