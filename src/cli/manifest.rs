@@ -15,6 +15,9 @@ use crate::metainfo::escape::escape;
 use crate::metainfo::magnet::Magnet;
 use crate::metainfo::{FileMode, Metainfo, MetainfoError};
 
+/// A missing file whose name is so many hexadecimal digits is an info-hash cut short. Chosen: few files
+/// are named so, and who copies a hash loses a few digits.
+const HASH_LIKE_MIN: usize = 30;
 /// Most names of manifests offered where one was mistyped.
 const OFFERED_MAX: usize = 5;
 
@@ -208,6 +211,12 @@ fn unreadable(error: &io::Error, path: &Path, dir: &Path) -> CliError {
     };
     let failure =
         CliError::new(Exit::Input, format!("cannot read {typed}: {cause}")).because(error);
+    if error.kind() == io::ErrorKind::NotFound
+        && let Some(digits) = digits_of(path)
+    {
+        let help = format!("an info-hash has 40 hexadecimal digits, this has {digits}");
+        return failure.help(help);
+    }
     let parent = path.parent().unwrap_or(dir);
     match (error.kind(), offered(parent)) {
         (io::ErrorKind::NotFound, offered) if !offered.is_empty() => {
@@ -220,6 +229,13 @@ fn unreadable(error: &io::Error, path: &Path, dir: &Path) -> CliError {
         }
         _ => failure,
     }
+}
+
+/// How many hexadecimal digits a name has that looks like an info-hash.
+fn digits_of(path: &Path) -> Option<usize> {
+    let name = path.file_name()?.to_str()?;
+    let is_hash = name.len() >= HASH_LIKE_MIN && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then_some(name.len())
 }
 
 /// The manifests in a directory, in the order of their names.

@@ -54,7 +54,8 @@ pub(super) fn open(
             Ok(Ok(bytes)) => break bytes,
             Ok(Err(failure)) => {
                 let what = format!("cannot fetch {shown}: {failure}");
-                return Err(CliError::new(Exit::Input, what).because(&failure));
+                let error = CliError::new(Exit::Input, what).because(&failure);
+                return Err(error.help(help_for(text)));
             }
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(CliError::new(

@@ -109,6 +109,11 @@ fn what_names_content_where_a_manifest_is_needed() {
     error: a magnet link names content, to seed it takes the manifest and the data
     help: swarm fetch LINK --seed gets it and then serves it
     ");
+    assert_snapshot!(world.refused(&["fetch", &hash[1..]]), @r"
+    exit 3
+    error: cannot read f2c4d6e8a0b1c3d5e7f90a1b2c3d4e5f6a7b8c9: no such file
+    help: an info-hash has 40 hexadecimal digits, this has 39
+    ");
     assert_snapshot!(world.refused(&["fetch", "https://user:secret@h/model.torrent"]), @r"
     exit 2
     error: https://user:secret@h/model.torrent is not a URL that can be fetched

@@ -150,6 +150,11 @@ fn what_is_seeded_is_fetched_by_nothing_but_its_url() {
     let gone = world.run(&["fetch", &url, "-d", "out"]);
     assert_eq!(gone.exit, Exit::Input);
     assert!(gone.err.contains("connection refused"), "{}", gone.err);
+    assert!(
+        gone.err.contains("help: is a swarm seed at"),
+        "{}",
+        gone.err
+    );
 }
 
 #[test]
