@@ -1,7 +1,7 @@
 //! The same core in virtual time: machines, links with a rate and a latency, a tracker, one seed.
 //!
 //! No payload, no clock, no I/O: two runs of one scenario give the same trace. The core under test
-//! is the code that ships; only the driver around it is simulated. Time goes in turns: see `wheel`.
+//! is the code that ships; only the driver around it is simulated. Time goes in windows: see `wheel`.
 
 mod buffers;
 pub mod build;
@@ -64,6 +64,8 @@ pub struct Simulation {
     rng: ChaCha8Rng,
     turn: Turn,
     now: Time,
+    /// What happens to a node in its turn; empty between turns.
+    whats: Vec<What>,
     /// Blocks that have just left an uplink; empty between turns.
     sent: Vec<Sent>,
 }
@@ -80,8 +82,8 @@ impl Simulation {
         adjust: impl Fn(TorrentConfig) -> TorrentConfig,
     ) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(scenario.seed);
-        let mut wheel = Wheel::new(scenario.hosts.len());
-        let mut network = Network::new();
+        let mut wheel = Wheel::new(scenario.hosts.len(), scenario.delay_min());
+        let mut network = Network::new(wheel.window());
         let mut nodes = Vec::with_capacity(scenario.hosts.len());
         for (index, host) in (0..).zip(&scenario.hosts) {
             let id = PeerId::ours(rng.random());
@@ -107,6 +109,7 @@ impl Simulation {
             trace: Trace::default(),
             turn: Turn::default(),
             now: Time::ZERO,
+            whats: Vec::new(),
             sent: Vec::new(),
             scenario,
             nodes,
@@ -131,18 +134,23 @@ impl Simulation {
         let mut all = Vec::new();
         let mut next_snapshot = EVENTS_PER_SNAPSHOT;
         while !self.tally.is_over() {
-            let Some(turn) = self.wheel.advance(&mut all) else {
+            let Some(first) = self.wheel.advance(&mut all) else {
                 break;
             };
-            if turn.time() > end {
+            if first.time() > end {
                 break;
             }
-            self.turn = turn;
-            self.now = turn.time();
-            self.tally.sample(self.now);
-            for inbox in all.chunk_by(|one, other| one.node == other.node) {
-                self.take_turn(inbox[0].node, inbox);
+            self.network.begin(first);
+            self.tally.sample(first.time());
+            let start = first_node(first, self.nodes.len());
+            let place = all.partition_point(|one| one.node() < start);
+            let (last, start) = all.split_at(place);
+            for nodes in [start, last] {
+                for inbox in nodes.chunk_by(|one, other| one.node() == other.node()) {
+                    self.live_through(inbox[0].node(), inbox);
+                }
             }
+            self.now = first.time() + self.wheel.window();
             if self.tally.events >= next_snapshot {
                 next_snapshot = self.tally.events + EVENTS_PER_SNAPSHOT;
                 if progress(self.tally.snapshot(self.now)).is_break() {
@@ -158,23 +166,34 @@ impl Simulation {
         self.tally.outcome(self.trace.hash(), self.now)
     }
 
+    /// A window of one node, turn by turn.
+    fn live_through(&mut self, node: u32, mut inbox: &[Occurrence]) {
+        let mut whats = std::mem::take(&mut self.whats);
+        while let Some(turn) = self.wheel.next_turn(node, &mut inbox, &mut whats) {
+            self.turn = turn;
+            self.now = turn.time();
+            self.take_turn(node, &whats);
+        }
+        self.whats = whats;
+    }
+
     /// All that happens to one node in this turn.
-    fn take_turn(&mut self, node: u32, inbox: &[Occurrence]) {
+    fn take_turn(&mut self, node: u32, whats: &[What]) {
         self.trace.turn(node, self.now);
-        self.tally.events += inbox.len() as u64;
+        self.tally.events += whats.len() as u64;
         self.pump(node);
-        let mut rest = inbox;
-        while let Some((first, others)) = rest.split_first() {
-            let Some(end) = first.what.message_end() else {
+        let mut rest = whats;
+        while let Some((&first, others)) = rest.split_first() {
+            let Some(end) = first.message_end() else {
                 rest = others;
-                self.trace.add(first.what);
-                self.happen(node, first.what);
+                self.trace.add(first);
+                self.happen(node, first);
                 continue;
             };
             // What came over one connection is read in one go.
             let together = rest
                 .iter()
-                .take_while(|next| next.what.message_end() == Some(end));
+                .take_while(|next| next.message_end() == Some(end));
             let (read, unread) = rest.split_at(together.count());
             rest = unread;
             self.read(node, end, read);
@@ -235,12 +254,12 @@ impl Simulation {
     }
 
     /// Messages that came over one connection, in one read.
-    fn read(&mut self, node: u32, end: EndId, read: &[Occurrence]) {
+    fn read(&mut self, node: u32, end: EndId, read: &[What]) {
         let hears = self.network.is_open(end) && self.node(node).life == Life::Present;
         let peer = self.network.key(end);
         let mut messages = Vec::with_capacity(read.len());
-        for occurrence in read {
-            let What::Message(_, word) = occurrence.what else {
+        for &what in read {
+            let What::Message(_, word) = what else {
                 continue;
             };
             if let Word::Parcel(parcel) = word {
@@ -252,7 +271,7 @@ impl Simulation {
                 messages.push(self.received(node, end, word));
             }
             if hears {
-                self.trace.add(occurrence.what);
+                self.trace.add(what);
             }
         }
         if hears {
@@ -399,6 +418,18 @@ fn new_torrent(scenario: &Scenario, host: &Host, config: TorrentConfig, seed: u6
         Bitfield::empty(count)
     };
     Torrent::new(content, have, config, seed, Time::ZERO)
+}
+
+/// Who lives first through the window that begins with this turn. It changes from window to window:
+/// who comes first to a downlink can fill it for the length of the window.
+const fn first_node(first: Turn, nodes: usize) -> u32 {
+    let mixed = first.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "less than the number of nodes"
+    )]
+    let node = (mixed % nodes as u64) as u32;
+    node
 }
 
 /// Which of its piece's blocks this is.

@@ -4,12 +4,13 @@
 //! [`IN_FLIGHT`] blocks between its uplink and the far end of the receiver's downlink: a slow
 //! receiver holds up its own flow and no other, and flows that fill a downlink have equal shares of
 //! it. Each flow so gets what is fair at its narrowest link, in constant time per block. On one
-//! connection nothing overtakes. Control messages take the delay and no capacity.
+//! connection nothing overtakes. Control messages take the delay and no capacity. Nodes live through a
+//! window one after the other, so which of two came first to a downlink is not known to less than that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::wheel::{TURN, Turn, nanos};
+use super::wheel::{Turn, nanos};
 use crate::layout::Block;
 use crate::time::Time;
 use crate::torrent::event::PeerKey;
@@ -129,14 +130,20 @@ pub(super) struct Network {
     /// One per end.
     flows: Vec<Flow>,
     connected: u32,
+    /// How long a window is, in nanoseconds.
+    window: u64,
+    /// The first turn of the present window: all before it has happened to everybody.
+    begun: Turn,
     /// Closed connections by their first end, and from when on nothing of them is on its way.
     closed: VecDeque<(Turn, EndId)>,
 }
 
 impl Network {
-    /// No machines.
-    pub(super) const fn new() -> Self {
+    /// No machines, whose windows are so long.
+    pub(super) fn new(window: Duration) -> Self {
         Self {
+            window: nanos(window),
+            begun: Turn(0),
             access: Vec::new(),
             ends: Vec::new(),
             flows: Vec::new(),
@@ -165,11 +172,16 @@ impl Network {
         self.access[one as usize].delay + self.access[other as usize].delay
     }
 
+    /// A window begins with this turn.
+    pub(super) const fn begin(&mut self, first: Turn) {
+        self.begun = first;
+    }
+
     /// Connects two nodes; the ends are theirs in this order.
     pub(super) fn connect(&mut self, one: u32, other: u32, now: Turn) -> EndId {
         let delay = nanos(self.delay(one, other));
         self.connected += 1;
-        let first = self.place_for_two(now);
+        let first = self.place_for_two();
         for (node, receiver, id) in [(one, other, first), (other, one, first.other())] {
             self.ends[id.as_usize()] = End {
                 node,
@@ -396,10 +408,11 @@ impl Network {
         }
         let flow = &mut self.flows[id.as_usize()];
         let access = &mut self.access[end.receiver as usize];
-        // The downlink takes a block in as it leaves the uplink, and nodes have their turns one
-        // after the other: it may have begun up to a turn ago.
+        // The downlink takes a block in as it leaves the uplink; but nodes live through a window one
+        // after the other, so it may have begun a window ago.
         let took = transfer_time(block, access.down);
-        let began = Time::from_nanos(left.as_nanos().saturating_sub(nanos(took) + nanos(TURN)));
+        let began = left.as_nanos().saturating_sub(nanos(took) + self.window);
+        let began = Time::from_nanos(began);
         access.down_free = access.down_free.max(began) + took;
         let through = access.down_free.max(left);
         flow.through.rotate_left(1);
@@ -416,9 +429,9 @@ impl Network {
     }
 
     /// Two ends that nothing refers to.
-    fn place_for_two(&mut self, now: Turn) -> EndId {
+    fn place_for_two(&mut self) -> EndId {
         if let Some(&(quiet, first)) = self.closed.front()
-            && quiet < now
+            && quiet < self.begun
         {
             self.closed.pop_front();
             return first;

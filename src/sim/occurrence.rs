@@ -6,10 +6,35 @@ use super::parcels::ParcelId;
 /// Something happens to a node.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Occurrence {
-    /// Index of the node.
-    pub(super) node: u32,
+    /// Index of the node in the upper 24 bits; in the lower 8 the turn of its window, from 0.
+    place: u32,
     /// What happens to it.
     pub(super) what: What,
+}
+
+impl Occurrence {
+    /// Something happens in this turn of a window.
+    pub(super) const fn new(node: u32, offset: u8, what: What) -> Self {
+        Self {
+            place: node << 8 | offset as u32,
+            what,
+        }
+    }
+
+    /// By which occurrences of one window are sorted.
+    pub(super) const fn place(self) -> u32 {
+        self.place
+    }
+
+    /// Index of the node.
+    pub(super) const fn node(self) -> u32 {
+        self.place >> 8
+    }
+
+    /// The how many-th turn of its window, from 0.
+    pub(super) const fn offset(self) -> u8 {
+        self.place.to_le_bytes()[0]
+    }
 }
 
 /// What can happen.

@@ -215,8 +215,8 @@ impl Simulation {
         for end in [end, end.other()] {
             if self.network.is_open(end) {
                 let node = self.network.node(end);
-                self.wheel
-                    .schedule(self.turn.next(), node, What::Closed(end));
+                let at = self.wheel.earliest(node, self.turn);
+                self.wheel.schedule(at, node, What::Closed(end));
             }
         }
     }

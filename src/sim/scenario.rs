@@ -143,4 +143,10 @@ impl Scenario {
             checked: false,
         }
     }
+
+    /// How soon what one machine does can reach another.
+    pub(super) fn delay_min(&self) -> Duration {
+        let delay = self.hosts.iter().map(|host| host.delay).min();
+        delay.unwrap_or_default() * 2
+    }
 }

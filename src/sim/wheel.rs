@@ -1,8 +1,9 @@
-//! What happens when: a wheel of turns.
+//! What happens when: a wheel of windows.
 //!
-//! Virtual time goes in turns. All that falls into one is handed out together, node by node, and
-//! for one node in the order of scheduling: a node's state is fetched into the cache once per turn
-//! and not once per message, and a run depends on nothing but its seed.
+//! Virtual time goes in turns, and turns in windows. What a node does reaches another after a delay at
+//! least, so in a window that is no longer than the least delay no node hears of another: each lives
+//! through the whole window before the next one does, and its state is fetched into the cache once per
+//! window and not once per message. A run depends on nothing but its seed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,8 +15,13 @@ use crate::time::Time;
 /// smallest round trip that matters.
 pub(super) const TURN: Duration = Duration::from_micros(500);
 
-/// Turns that the wheel holds; what lies further ahead waits beside it.
-const SPOKES: usize = 4_096;
+/// The longest window: a downlink does not know which of two blocks of one window came first.
+/// Chosen: what a switch holds back.
+const WINDOW_MAX: Duration = Duration::from_millis(10);
+/// Windows that the wheel holds; what lies further ahead waits beside it.
+const SPOKES: usize = 1_024;
+/// Nodes of a wheel, at most: as many as there are addresses for.
+const NODES_MAX: usize = 1 << 24;
 
 /// The number of a turn; all that happens in it happens at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,15 +49,20 @@ pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Occurrences by turn.
+/// Occurrences by window.
 #[derive(Debug)]
 pub(super) struct Wheel {
+    /// Turns of a window.
+    span: u64,
     spokes: Vec<Vec<Occurrence>>,
     /// How many occurrences are on the spokes.
     held: usize,
-    far: BTreeMap<Turn, Vec<Occurrence>>,
-    /// The next turn to be handed out.
-    next: Turn,
+    far: BTreeMap<u64, Vec<Occurrence>>,
+    /// The next window to be handed out.
+    next: u64,
+    /// The node whose turns are handed out, and what it has scheduled for itself in this window.
+    node: u32,
+    own: Vec<(Turn, What)>,
     /// Empty lists with room, for spokes to come.
     spare: Vec<Vec<Occurrence>>,
     /// Per node: how many occurrences, then where its next one goes.
@@ -59,27 +70,46 @@ pub(super) struct Wheel {
 }
 
 impl Wheel {
-    /// An empty wheel for this many nodes.
-    pub(super) fn new(nodes: usize) -> Self {
+    /// An empty wheel for this many nodes that hear of each other after `delay` at the soonest.
+    ///
+    /// # Panics
+    /// If there are more than 2²⁴ nodes.
+    pub(super) fn new(nodes: usize, delay: Duration) -> Self {
+        assert!(nodes <= NODES_MAX, "there are no addresses for so many");
         Self {
+            span: (nanos(delay.min(WINDOW_MAX)) / nanos(TURN)).max(1),
             spokes: vec![Vec::new(); SPOKES],
             held: 0,
             far: BTreeMap::new(),
-            next: Turn(0),
+            next: 0,
+            node: 0,
+            own: Vec::new(),
             spare: Vec::new(),
             places: vec![0; nodes],
         }
     }
 
-    /// Something happens to a node in a turn to come.
+    /// How long a window is.
+    pub(super) fn window(&self) -> Duration {
+        TURN * u32::try_from(self.span).expect("a window has few turns")
+    }
+
+    /// Something happens to a node in a turn to come: of this window only to the node whose turn it
+    /// is.
     pub(super) fn schedule(&mut self, turn: Turn, node: u32, what: What) {
-        assert!(turn >= self.next, "the past is past");
-        let occurrence = Occurrence { node, what };
-        if turn.0 - self.next.0 >= SPOKES as u64 {
-            self.far.entry(turn).or_default().push(occurrence);
+        let window = turn.0 / self.span;
+        if window + 1 == self.next {
+            assert_eq!(node, self.node, "nobody hears of others in the same window");
+            self.own.push((turn, what));
             return;
         }
-        let spoke = &mut self.spokes[spoke_of(turn)];
+        assert!(window >= self.next, "the past is past");
+        let occurrence = Occurrence::new(node, self.offset_of(turn), what);
+        if window - self.next >= SPOKES as u64 {
+            self.far.entry(window).or_default().push(occurrence);
+            return;
+        }
+        let spoke = &mut self.spokes[spoke_of(window)];
         if spoke.capacity() == 0
             && let Some(spare) = self.spare.pop()
         {
@@ -89,18 +119,28 @@ impl Wheel {
         self.held += 1;
     }
 
-    /// The next turn in which anything happens; `all` gets it, node by node.
+    /// The first turn after this one in which something may happen to a node.
+    pub(super) fn earliest(&self, node: u32, now: Turn) -> Turn {
+        if node == self.node {
+            now.next()
+        } else {
+            Turn(self.next * self.span)
+        }
+    }
+
+    /// The next window in which anything happens, by its first turn; `all` gets it, node by node, each
+    /// from turn to turn.
     pub(super) fn advance(&mut self, all: &mut Vec<Occurrence>) -> Option<Turn> {
         if self.held == 0 {
             let (&first, _) = self.far.first_key_value()?;
             self.next = self.next.max(first);
         }
         loop {
-            let turn = self.next;
-            self.next = turn.next();
+            let window = self.next;
+            self.next = window + 1;
             // What waited beside the wheel was scheduled first.
-            let mut happens = self.far.remove(&turn).unwrap_or_default();
-            let near = std::mem::take(&mut self.spokes[spoke_of(turn)]);
+            let mut happens = self.far.remove(&window).unwrap_or_default();
+            let near = std::mem::take(&mut self.spokes[spoke_of(window)]);
             self.held -= near.len();
             if happens.is_empty() {
                 happens = near;
@@ -111,108 +151,82 @@ impl Wheel {
                 self.sort(&happens, all);
                 happens.clear();
                 self.spare.push(happens);
-                return Some(turn);
+                return Some(Turn(window * self.span));
             }
         }
     }
 
-    /// By node; the order of one node's occurrences stays. Many are counted out, few are sorted.
+    /// The next turn of one node in the window handed out last, of which `rest` is to come: `whats`
+    /// gets what happens in it. `None` when the node is through.
+    pub(super) fn next_turn(
+        &mut self,
+        node: u32,
+        rest: &mut &[Occurrence],
+        whats: &mut Vec<What>,
+    ) -> Option<Turn> {
+        self.node = node;
+        let first = Turn((self.next - 1) * self.span);
+        let turn_of = |one: &Occurrence| Turn(first.0 + u64::from(one.offset()));
+        let own = self.own.iter().map(|&(turn, _)| turn).min();
+        let turn = rest.first().map(turn_of).into_iter().chain(own).min()?;
+        whats.clear();
+        let now = rest.iter().take_while(|one| turn_of(one) == turn).count();
+        let (happens, later) = rest.split_at(now);
+        *rest = later;
+        whats.extend(happens.iter().map(|one| one.what));
+        let own = self.own.extract_if(.., |(at, _)| *at == turn);
+        whats.extend(own.map(|(_, what)| what));
+        Some(turn)
+    }
+
+    /// By node, then by turn; what happens to a node in one turn stays in order. Many are counted out,
+    /// few are sorted.
     fn sort(&mut self, happens: &[Occurrence], all: &mut Vec<Occurrence>) {
         all.clear();
         all.extend_from_slice(happens);
         if happens.len() * 16 < self.places.len() {
-            all.sort_by_key(|occurrence| occurrence.node);
+            all.sort_by_key(|occurrence| occurrence.place());
             return;
         }
         self.places.fill(0);
         for occurrence in happens {
-            self.places[occurrence.node as usize] += 1;
+            self.places[occurrence.node() as usize] += 1;
         }
         let mut place = 0;
         for count in &mut self.places {
             place += std::mem::replace(count, place);
         }
         for &occurrence in happens {
-            let place = &mut self.places[occurrence.node as usize];
+            let place = &mut self.places[occurrence.node() as usize];
             all[*place as usize] = occurrence;
             *place += 1;
         }
+        for inbox in all.chunk_by_mut(|one, other| one.node() == other.node()) {
+            inbox.sort_by_key(|occurrence| occurrence.place());
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a window has fewer turns than a byte has values"
+    )]
+    const fn offset_of(&self, turn: Turn) -> u8 {
+        (turn.0 % self.span) as u8
     }
 }
+
+const _: () = assert!(
+    WINDOW_MAX.as_nanos() / TURN.as_nanos() < 256,
+    "offsets fit into a byte"
+);
 
 #[expect(
     clippy::cast_possible_truncation,
     reason = "less than the number of spokes"
 )]
-const fn spoke_of(turn: Turn) -> usize {
-    (turn.0 % SPOKES as u64) as usize
+const fn spoke_of(window: u64) -> usize {
+    (window % SPOKES as u64) as usize
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn order(wheel: &mut Wheel) -> Vec<(u64, u32, u32)> {
-        let mut order = Vec::new();
-        let mut all = Vec::new();
-        while let Some(turn) = wheel.advance(&mut all) {
-            for occurrence in &all {
-                let What::Verified(mark) = occurrence.what else {
-                    panic!("not scheduled here")
-                };
-                order.push((turn.0, occurrence.node, mark));
-            }
-        }
-        order
-    }
-
-    #[test]
-    fn turn_by_turn_then_node_by_node_then_in_order_of_scheduling() {
-        for nodes in [3, 1_000] {
-            let mut wheel = Wheel::new(nodes);
-            let far = SPOKES as u64 * 3;
-            for (turn, node, mark) in [
-                (far, 1, 9),
-                (5, 2, 1),
-                (5, 0, 2),
-                (1, 0, 3),
-                (5, 2, 4),
-                (far + 1, 0, 5),
-                (5, 0, 6),
-            ] {
-                wheel.schedule(Turn(turn), node, What::Verified(mark));
-            }
-            let want = [
-                (1, 0, 3),
-                (5, 0, 2),
-                (5, 0, 6),
-                (5, 2, 1),
-                (5, 2, 4),
-                (far, 1, 9),
-                (far + 1, 0, 5),
-            ];
-            assert_eq!(order(&mut wheel), want);
-        }
-    }
-
-    #[test]
-    fn what_waited_beside_the_wheel_comes_before_what_was_scheduled_later() {
-        let mut wheel = Wheel::new(1);
-        let far = SPOKES as u64 + 10;
-        wheel.schedule(Turn(far), 0, What::Verified(1));
-        wheel.schedule(Turn(20), 0, What::Verified(2));
-        let mut all = Vec::new();
-        assert_eq!(wheel.advance(&mut all), Some(Turn(20)));
-        wheel.schedule(Turn(far), 0, What::Verified(3));
-        assert_eq!(order(&mut wheel), [(far, 0, 1), (far, 0, 3)]);
-    }
-
-    #[test]
-    fn a_turn_ends_at_or_after_the_moments_that_fall_into_it() {
-        for at in [0, 1, 499_999, 500_000, 500_001] {
-            let at = Time::from_nanos(at);
-            assert!(Turn::of(at).time() >= at);
-            assert!(Turn::of(at).time() - at < TURN);
-        }
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! Shares, order and delay on links, without any core.
 
+use super::super::wheel::TURN;
 use super::*;
 use crate::layout::{BLOCK_LEN, Layout};
 
@@ -17,7 +18,7 @@ struct Rig {
 impl Rig {
     /// Nodes with these rates up and down, in blocks per second.
     fn new(rates: &[(u64, u64)]) -> Self {
-        let mut network = Network::new();
+        let mut network = Network::new(TURN);
         for &(up, down) in rates {
             let rates = (up * u64::from(BLOCK_LEN), down * u64::from(BLOCK_LEN));
             network.add_node(rates, DELAY / 2);
@@ -154,7 +155,7 @@ fn nothing_leaves_a_connection_that_is_closed_or_stalled_and_others_go_on() {
 
 #[test]
 fn the_place_of_a_closed_connection_is_used_again_under_another_key() {
-    let mut network = Network::new();
+    let mut network = Network::new(TURN);
     network.add_node((RATE, RATE), DELAY);
     network.add_node((RATE, RATE), DELAY);
     let first = network.connect(0, 1, Turn(0));
@@ -167,6 +168,7 @@ fn the_place_of_a_closed_connection_is_used_again_under_another_key() {
         "its last words may be on the way"
     );
     let later = Turn(quiet.0 + 1_000);
+    network.begin(later);
     assert_eq!(network.connect(0, 1, later), first);
     assert_ne!(network.key(first), key);
 }
