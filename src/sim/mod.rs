@@ -424,12 +424,7 @@ fn new_torrent(scenario: &Scenario, host: &Host, config: TorrentConfig, seed: u6
 /// who comes first to a downlink can fill it for the length of the window.
 const fn first_node(first: Turn, nodes: usize) -> u32 {
     let mixed = first.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "less than the number of nodes"
-    )]
-    let node = (mixed % nodes as u64) as u32;
-    node
+    (mixed % nodes as u64) as u32
 }
 
 /// Which of its piece's blocks this is.
