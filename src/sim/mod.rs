@@ -66,6 +66,8 @@ pub struct Simulation {
     now: Time,
     /// What happens to a node in its turn; empty between turns.
     whats: Vec<What>,
+    /// Pieces that are just being told; empty between turns.
+    kept: Vec<u32>,
     /// Blocks that have just left an uplink; empty between turns.
     sent: Vec<Sent>,
 }
@@ -110,6 +112,7 @@ impl Simulation {
             turn: Turn::default(),
             now: Time::ZERO,
             whats: Vec::new(),
+            kept: Vec::new(),
             sent: Vec::new(),
             scenario,
             nodes,
@@ -339,7 +342,7 @@ impl Simulation {
         };
         let other = sent.end.other();
         let at = sent.arrives.max(self.turn.next());
-        let receiver = self.network.node(other);
+        let receiver = self.network.receiver(sent.end);
         self.wheel
             .schedule(at, receiver, What::Message(other, word));
     }

@@ -91,11 +91,18 @@ struct Flow {
     kept: Vec<u32>,
 }
 
-/// A machine's access to the network.
+/// A machine's downlink: small, for every block goes through one that is not in the cache.
+#[derive(Clone, Copy, Debug)]
+struct Downlink {
+    rate: u64,
+    /// When it is through with all that it was sent.
+    free: Time,
+}
+
+/// A machine's uplink and connections.
 #[derive(Debug)]
 struct Access {
     up: u64,
-    down: u64,
     delay: Duration,
     /// When the uplink ended its last block.
     up_free: Time,
@@ -105,8 +112,6 @@ struct Access {
     ring: VecDeque<EndId>,
     /// Flows that are held up by their receivers, and until when.
     held_up: Vec<(Time, EndId)>,
-    /// When the downlink is through with all that it was sent.
-    down_free: Time,
     /// Open ends of this node.
     ends: Vec<EndId>,
 }
@@ -126,6 +131,7 @@ pub(super) struct Sent {
 #[derive(Debug)]
 pub(super) struct Network {
     access: Vec<Access>,
+    downlinks: Vec<Downlink>,
     ends: Vec<End>,
     /// One per end.
     flows: Vec<Flow>,
@@ -145,6 +151,7 @@ impl Network {
             window: nanos(window),
             begun: Turn(0),
             access: Vec::new(),
+            downlinks: Vec::new(),
             ends: Vec::new(),
             flows: Vec::new(),
             connected: 0,
@@ -156,14 +163,16 @@ impl Network {
     pub(super) fn add_node(&mut self, (up, down): (u64, u64), delay: Duration) {
         self.access.push(Access {
             up: up.max(1),
-            down: down.max(1),
             delay,
             up_free: Time::ZERO,
             sending: None,
             ring: VecDeque::new(),
             held_up: Vec::new(),
-            down_free: Time::ZERO,
             ends: Vec::new(),
+        });
+        self.downlinks.push(Downlink {
+            rate: down.max(1),
+            free: Time::ZERO,
         });
     }
 
@@ -214,6 +223,11 @@ impl Network {
         self.ends[end.as_usize()].node
     }
 
+    /// The node of the other end.
+    pub(super) fn receiver(&self, end: EndId) -> u32 {
+        self.ends[end.as_usize()].receiver
+    }
+
     /// Whether its node has not closed this end.
     pub(super) fn is_open(&self, end: EndId) -> bool {
         self.ends[end.as_usize()].state != State::Closed
@@ -248,10 +262,10 @@ impl Network {
         self.ends[end.as_usize()].keeps
     }
 
-    /// All that is kept for later.
-    pub(super) fn take_kept(&mut self, end: EndId) -> Vec<u32> {
+    /// Moves all that is kept for later to `kept`.
+    pub(super) fn take_kept(&mut self, end: EndId, kept: &mut Vec<u32>) {
         self.ends[end.as_usize()].keeps = false;
-        std::mem::take(&mut self.flows[end.as_usize()].kept)
+        kept.append(&mut self.flows[end.as_usize()].kept);
     }
 
     /// Blocks are put into a socket.
@@ -407,14 +421,14 @@ impl Network {
             return None;
         }
         let flow = &mut self.flows[id.as_usize()];
-        let access = &mut self.access[end.receiver as usize];
+        let downlink = &mut self.downlinks[end.receiver as usize];
         // The downlink takes a block in as it leaves the uplink; but nodes live through a window one
         // after the other, so it may have begun a window ago.
-        let took = transfer_time(block, access.down);
+        let took = transfer_time(block, downlink.rate);
         let began = left.as_nanos().saturating_sub(nanos(took) + self.window);
         let began = Time::from_nanos(began);
-        access.down_free = access.down_free.max(began) + took;
-        let through = access.down_free.max(left);
+        downlink.free = downlink.free.max(began) + took;
+        let through = downlink.free.max(left);
         flow.through.rotate_left(1);
         flow.through[IN_FLIGHT - 1] = through;
         end.arrival = end

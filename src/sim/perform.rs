@@ -147,10 +147,8 @@ impl Simulation {
         } else {
             Content::Sound
         };
-        let from = self.network.node(end.other());
-        let is_seed = self.node(from).host.is_seed;
-        self.tally
-            .received(from, node, (is_seed, u64::from(block.len())));
+        let from = self.network.receiver(end);
+        self.tally.received(from, node, block.len().into());
         let placed = match self.network.answered(end, block) {
             Some(buffer) => self.node_mut(node).buffers.fill(block, buffer, content),
             None => Placed::Discarded,
@@ -283,9 +281,12 @@ impl Simulation {
 
     /// What was kept for later is said now.
     pub(super) fn say_kept(&mut self, end: EndId) {
-        for piece in self.network.take_kept(end) {
+        let mut kept = std::mem::take(&mut self.kept);
+        self.network.take_kept(end, &mut kept);
+        for piece in kept.drain(..) {
             self.say(end, HAVE_LEN, Word::Have(piece));
         }
+        self.kept = kept;
     }
 
     fn send_parcel(&mut self, end: EndId, message: Message) {

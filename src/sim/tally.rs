@@ -26,6 +26,8 @@ pub(super) struct Tally {
     pub(super) hosts: Vec<HostOutcome>,
     pub(super) overhead: Overhead,
     pub(super) events: u64,
+    /// Which hosts are seeds.
+    seeds: Vec<bool>,
     /// Bytes by sender and receiver; empty in a large swarm.
     flows: Vec<u64>,
     samples: Vec<Sample>,
@@ -62,6 +64,7 @@ impl Tally {
             hosts: hosts.iter().map(start).collect(),
             overhead: Overhead::default(),
             events: 0,
+            seeds: hosts.iter().map(|host| host.is_seed).collect(),
             flows: vec![0; pairs],
             samples: Vec::new(),
             interval: SAMPLE_INTERVAL,
@@ -116,11 +119,11 @@ impl Tally {
     }
 
     /// A block arrived.
-    pub(super) fn received(&mut self, from: u32, to: u32, (is_seed, bytes): (bool, u64)) {
+    pub(super) fn received(&mut self, from: u32, to: u32, bytes: u64) {
         let hosts = self.hosts.len();
         let outcome = &mut self.hosts[to as usize];
         outcome.received += bytes;
-        outcome.from_seeds += if is_seed { bytes } else { 0 };
+        outcome.from_seeds += bytes * u64::from(self.seeds[from as usize]);
         if let Some(flow) = self.flows.get_mut(from as usize * hosts + to as usize) {
             *flow += bytes;
         }

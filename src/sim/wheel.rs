@@ -67,6 +67,8 @@ pub(super) struct Wheel {
     spare: Vec<Vec<Occurrence>>,
     /// Per node: how many occurrences, then where its next one goes.
     places: Vec<u32>,
+    /// A window from turn to turn; empty between windows.
+    by_turn: Vec<Occurrence>,
 }
 
 impl Wheel {
@@ -86,6 +88,7 @@ impl Wheel {
             own: Vec::new(),
             spare: Vec::new(),
             places: vec![0; nodes],
+            by_turn: Vec::new(),
         }
     }
 
@@ -188,22 +191,13 @@ impl Wheel {
             all.sort_by_key(|occurrence| occurrence.place());
             return;
         }
-        self.places.fill(0);
-        for occurrence in happens {
-            self.places[occurrence.node() as usize] += 1;
-        }
-        let mut place = 0;
-        for count in &mut self.places {
-            place += std::mem::replace(count, place);
-        }
-        for &occurrence in happens {
-            let place = &mut self.places[occurrence.node() as usize];
-            all[*place as usize] = occurrence;
-            *place += 1;
-        }
-        for inbox in all.chunk_by_mut(|one, other| one.node() == other.node()) {
-            inbox.sort_by_key(|occurrence| occurrence.place());
-        }
+        let mut by_turn = std::mem::take(&mut self.by_turn);
+        by_turn.clear();
+        by_turn.extend_from_slice(happens);
+        let turns = &mut [0; 256];
+        count_out(happens, &mut by_turn, turns, |one| one.offset().into());
+        count_out(&by_turn, all, &mut self.places, |one| one.node() as usize);
+        self.by_turn = by_turn;
     }
 
     #[expect(
@@ -212,6 +206,28 @@ impl Wheel {
     )]
     const fn offset_of(&self, turn: Turn) -> u8 {
         (turn.0 % self.span) as u8
+    }
+}
+
+/// Sorts by what `key` says, which is less than `places` is long; equals stay in order.
+fn count_out(
+    from: &[Occurrence],
+    to: &mut [Occurrence],
+    places: &mut [u32],
+    key: impl Fn(Occurrence) -> usize,
+) {
+    places.fill(0);
+    for &occurrence in from {
+        places[key(occurrence)] += 1;
+    }
+    let mut place = 0;
+    for count in places.iter_mut() {
+        place += std::mem::replace(count, place);
+    }
+    for &occurrence in from {
+        let place = &mut places[key(occurrence)];
+        to[*place as usize] = occurrence;
+        *place += 1;
     }
 }
 

@@ -61,7 +61,7 @@ use priority::SeenAs;
 pub use progress::Progress;
 use rate::{Rate, TokenBucket};
 use steering::Spread;
-use uploads::Turn;
+use uploads::{Refill, Turn};
 
 /// One swarm.
 #[derive(Debug)]
@@ -102,6 +102,8 @@ pub struct Torrent {
     disk_fault: Option<(Time, DiskFault)>,
     /// Whose turn it was last to be served.
     turn: Turn,
+    /// When sockets are given more to send.
+    refill: Refill,
     phase: Phase,
     /// Observers were told that every wanted piece is stored, or it was so from the start.
     is_told_complete: bool,
@@ -217,6 +219,7 @@ impl Torrent {
             seen_complete: BTreeSet::new(),
             disk_fault: None,
             turn: Turn::NONE,
+            refill: Refill::default(),
             phase: Phase::Running,
             is_told_complete: pickable.is_empty(),
             due: Due::default(),

@@ -40,22 +40,25 @@ pub(super) enum Opening {
     Over,
 }
 
-/// One connection. What every `have` touches stands together at the front: a swarm's HAVEs go to
-/// one connection after the other, and each costs as many cache misses as it has lines.
+/// One connection. What every `have` touches, theirs and ours, stands together at the front, in two
+/// cache lines: a swarm's HAVEs go to one connection after the other, and each costs as many cache
+/// misses as it has lines.
 #[expect(clippy::struct_field_names, reason = "BEP 3 names the flags so")]
 #[derive(Clone, Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(super) struct Peer {
     /// The pieces it has.
     pub(super) have: Bitfield,
-    /// What we asked for and when, oldest first.
-    pub(super) asked: VecDeque<Block>,
-    /// Pieces that it lets us ask for while it chokes us (BEP 6), bounded by `ALLOWED_FAST_MAX`.
-    pub(super) allowed_fast: Vec<u32>,
     /// When we last heard of it.
     pub(super) heard: Time,
     /// When we last said something to it.
     pub(super) spoke: Time,
+    /// When it last suggested a piece to us.
+    pub(super) steered: Option<Time>,
+    /// When it was connected.
+    pub(super) since: Time,
+    /// Pieces that it lets us ask for while it chokes us (BEP 6), bounded by `ALLOWED_FAST_MAX`.
+    pub(super) allowed_fast: Vec<u32>,
     /// How many of its pieces we miss and want.
     pub(super) interesting: u32,
     /// How many blocks may be asked for at a time.
@@ -78,6 +81,8 @@ pub(super) struct Peer {
     pub(super) peer_interested: bool,
     /// It owed us for too long; one block at a time until it sends again.
     pub(super) snubbing: bool,
+    /// What we asked for, oldest first.
+    pub(super) asked: VecDeque<Block>,
     /// Its remote address.
     pub(super) addr: SocketAddr,
     /// Where it listens, as far as known.
@@ -116,8 +121,6 @@ pub(super) struct Peer {
     pub(super) ahead: usize,
     /// Pieces that we suggested to it or that it asked for, and that it has not announced.
     pub(super) given: BTreeSet<PieceIndex>,
-    /// When it last suggested a piece to us.
-    pub(super) steered: Option<Time>,
     /// The piece that it asked for last.
     pub(super) asks_for: Option<PieceIndex>,
     /// Pieces that it picked in a row against our suggestions.
@@ -128,6 +131,8 @@ pub(super) struct Peer {
     pub(super) waits_since: Time,
     /// Payload bytes handed to its socket and not written yet.
     pub(super) serving: u32,
+    /// When its socket last took any, or was given any while it was empty.
+    pub(super) socket_moved: Time,
     /// Requests made while we choke it, since the last unchoke.
     pub(super) choked_requests: u32,
     /// Until then its requests may have crossed our choke on the way.
@@ -136,8 +141,6 @@ pub(super) struct Peer {
     pub(super) refused: Vec<(PieceIndex, Time)>,
     /// Payload bytes that we took back and that may come all the same.
     pub(super) excused: u32,
-    /// When it was connected.
-    pub(super) since: Time,
     /// Payload received in bytes, and its rate.
     pub(super) received: u64,
     /// Payload received that nobody asked for, in bytes.
@@ -153,6 +156,11 @@ pub(super) struct Peer {
     /// When its first block came.
     pub(super) first_block: Option<Time>,
 }
+
+const _: () = assert!(
+    std::mem::offset_of!(Peer, asked) <= 128,
+    "what a `have` touches has two cache lines"
+);
 
 impl Peer {
     /// A fresh connection: both sides choking, neither interested (BEP 3).
@@ -202,6 +210,7 @@ impl Peer {
             suggests: VecDeque::new(),
             waits_since: now,
             serving: 0,
+            socket_moved: now,
             choked_requests: 0,
             crossing_until: Time::ZERO,
             refill: false,

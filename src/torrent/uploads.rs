@@ -14,6 +14,13 @@ use crate::wire::{BlockRequest, Message};
 /// next one waits. What is more cannot be taken back from a slow uplink when somebody else is faster.
 const SERVING_MIN: u64 = 32 << 10;
 
+/// A socket that took nothing for this long holds up nobody but its peer: what lies in it does not
+/// count. Chosen: ten times what all sockets hold.
+const STUCK: Duration = Duration::from_millis(250);
+
+/// Sockets are given more when this part of what they may hold is gone: several blocks at a time.
+const REFILL_PART: u64 = 4;
+
 /// Others whose pieces are rarer are served first for this long at most. Chosen: long enough for the
 /// turns of many pieces, short enough that nobody takes us for gone.
 const PASSED_OVER_MAX: Duration = Duration::from_secs(1);
@@ -33,6 +40,15 @@ impl Turn {
         peer: PeerKey(0),
         piece: None,
     };
+}
+
+/// When sockets are given more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Refill {
+    /// Payload bytes that left them since they were last given any.
+    gone: u64,
+    /// Payload bytes that have to be gone.
+    after: u64,
 }
 
 /// Who is served before whom: the lesser one.
@@ -60,7 +76,12 @@ impl Torrent {
     /// enough. A piece that was begun is finished before the next peer has its turn: what is whole
     /// can be passed on, and halves everywhere cannot.
     pub(super) fn serve(&mut self, now: Time) {
-        let mut room = self.serving_room(now);
+        let most = (self.totals.up.per_second(now) / 40).max(SERVING_MIN);
+        self.refill = Refill {
+            gone: 0,
+            after: most / REFILL_PART,
+        };
+        let mut room = most.saturating_sub(self.serving(now));
         if room == 0 {
             self.note_who_waits(now);
             return;
@@ -136,6 +157,9 @@ impl Torrent {
                 return TurnEnd::Enough;
             }
             peer.wants.pop_front();
+            if peer.serving == 0 {
+                peer.socket_moved = now;
+            }
             peer.serving += block.len();
             *room = room.saturating_sub(u64::from(block.len()));
             self.upload.take(u64::from(block.len()), now);
@@ -144,16 +168,12 @@ impl Torrent {
         TurnEnd::Enough
     }
 
-    /// Payload bytes that sockets may still be given: in all they hold 25 ms worth, so that the order
-    /// decided here is the order on the wire.
-    fn serving_room(&self, now: Time) -> u64 {
-        let serving: u64 = self
-            .peers
-            .iter_unchoked()
-            .map(|(_, peer)| u64::from(peer.serving))
-            .sum();
-        let most = (self.totals.up.per_second(now) / 40).max(SERVING_MIN);
-        most.saturating_sub(serving)
+    /// Payload bytes in sockets. In all they may hold 25 ms worth, so that the order decided here is the
+    /// order on the wire.
+    fn serving(&self, now: Time) -> u64 {
+        let unchoked = self.peers.iter_unchoked();
+        let moving = unchoked.filter(|(_, peer)| !is_stuck(peer, now));
+        moving.map(|(_, peer)| u64::from(peer.serving)).sum()
     }
 
     /// Blocks went out, or could not be read.
@@ -169,10 +189,12 @@ impl Torrent {
         };
         let bytes: u32 = blocks.iter().map(|block| block.len()).sum();
         peer.serving = peer.serving.saturating_sub(bytes);
+        peer.socket_moved = now;
+        self.refill.gone += u64::from(bytes);
+        self.due.uploads |= peer.serving == 0 || self.refill.gone >= self.refill.after;
         if peer.serving == 0 && peer.wants.is_empty() {
             peer.idle_since = Some(now);
         }
-        self.due.uploads = true;
         if *outcome == ServeOutcome::Unreadable {
             for &block in blocks {
                 self.reject(key, block, now);
@@ -213,7 +235,7 @@ impl Torrent {
 
     /// Notes whether anybody could be served but for the upload limit.
     fn note_who_waits(&mut self, now: Time) {
-        self.upload_waits = self.config.upload_limit.is_some()
+        self.upload_waits = !self.upload.is_open(now)
             && self
                 .peers
                 .iter_unchoked()
@@ -222,9 +244,15 @@ impl Torrent {
 
     fn can_be_served(&self, peer: &Peer, now: Time) -> bool {
         !peer.wants.is_empty()
+            && !is_stuck(peer, now)
             && (peer.serving < self.config.serve_bytes_min
                 || peer.serving < peer.serve_credit(&self.config, now))
     }
+}
+
+/// Whether its socket takes nothing.
+fn is_stuck(peer: &Peer, now: Time) -> bool {
+    peer.serving > 0 && now.since(peer.socket_moved) >= STUCK
 }
 
 /// A block as it is named on the wire.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::harness::{Bench, PIECE_BLOCKS};
-use crate::torrent::event::{PeerKey, ServeOutcome};
-use crate::torrent::{Action, Event};
+use crate::torrent::event::{Command, PeerKey, ServeOutcome};
+use crate::torrent::{Action, Event, TorrentConfig};
 use crate::wire::Message;
 
 /// Connects a peer that has these pieces and is unchoked.
@@ -77,15 +77,34 @@ fn what_fewest_have_is_served_first() {
 
 #[test]
 fn nobody_is_passed_over_for_longer_than_a_second() {
-    let (mut bench, serving) = busy_seed();
+    let slow = |config| TorrentConfig {
+        upload_limit: Some(1),
+        ..config
+    };
+    let mut bench = Bench::seed_with(20, slow);
+    let first = fetcher(&mut bench, 1, &[]);
+    let serving = asks_for(&mut bench, first, 0);
+    assert_eq!(sends(&mut bench, serving), [], "the limit is reached");
     let common = fetcher(&mut bench, 2, &[8]);
     let rare = fetcher(&mut bench, 3, &[9]);
     fetcher(&mut bench, 4, &[9]);
     assert_eq!(asks_for(&mut bench, common, 9), []);
     bench.pass(Duration::from_millis(1_100));
     assert_eq!(asks_for(&mut bench, rare, 8), []);
-    let next = sends(&mut bench, serving);
+    let lifted = bench.event(Event::Command(Command::LimitUpload(None)));
+    let next = sends(&mut bench, lifted);
     let place = |wanted| next.iter().position(|&served| served == wanted);
     let (rare, common) = (place((rare, 8)), place((common, 9)));
     assert!(common.is_some() && common < rare, "{next:?}");
+}
+
+#[test]
+fn a_socket_that_takes_nothing_holds_up_its_own_peer_only() {
+    let (mut bench, _stuck) = busy_seed();
+    let other = fetcher(&mut bench, 2, &[]);
+    assert_eq!(asks_for(&mut bench, other, 3), []);
+    let served = bench.pass(Duration::from_millis(500));
+    let is_served =
+        |action: &Action| matches!(action, Action::Serve { peer, .. } if *peer == other);
+    assert!(served.iter().any(is_served), "{served:?}");
 }
