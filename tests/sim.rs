@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use swarm::layout::Layout;
-use swarm::sim::{Behaviour, Departure, Faults, Host, Outcome, SAMPLES_MAX, Scenario, Simulation};
+use swarm::sim::{
+    Behaviour, Departure, Faults, Host, HostOutcome, Outcome, SAMPLES_MAX, Scenario, Simulation,
+};
 use swarm::time::Time;
 
 const MIB: u64 = 1 << 20;
@@ -307,4 +309,44 @@ fn the_counts_of_a_run_agree_with_each_other() {
     assert_eq!((first.complete, last.complete), (0, 6));
     assert_eq!((last.copies_min, last.copies_median), (7, 7));
     assert!(last.mean_done >= 1.0);
+}
+
+#[test]
+fn fast_machines_are_used_by_a_swarm_of_unequal_ones() {
+    let megabit = 1_000_000 / 8;
+    let mut hosts = vec![Host::seed(1_000 * megabit)];
+    for up in [10, 50, 100, 1_000].repeat(6) {
+        hosts.push(Host::leech(up * megabit));
+    }
+    let mut scenario = scenario(hosts, 100 * MIB, 1);
+    scenario.layout = Layout::new(100 * MIB, 128 * 1024).expect("valid");
+    scenario.checked = false;
+    for host in &mut scenario.hosts {
+        host.delay = Duration::from_millis(5);
+        host.down = 1_000 * megabit;
+    }
+    let ups: u64 = scenario.hosts.iter().map(|host| host.up).sum();
+    let bound = (24 * 100 * MIB) as f64 / ups as f64;
+    let took = seconds(&Simulation::new(scenario).run(&mut |_| {}));
+    assert!(took < bound / 0.72, "{took} s for {bound} s");
+}
+
+#[test]
+fn churn_and_early_leavers_stop_nobody_who_stays() {
+    let rate = MIB / 4;
+    let mut hosts = vec![Host::seed(rate)];
+    hosts.resize(21, Host::leech(rate));
+    for (index, host) in hosts.iter_mut().enumerate().skip(1) {
+        let vanishes = Time::from_start(Duration::from_secs(2 + index as u64));
+        host.leaves = match index % 10 {
+            1 | 6 => Departure::At(vanishes),
+            2 | 7 => Departure::Completed {
+                after: Duration::ZERO,
+            },
+            _ => Departure::Stays,
+        };
+    }
+    let outcome = all_who_stay_finish(scenario(hosts, 8 * MIB, 2));
+    let gone = |host: &&HostOutcome| host.left.is_some() && host.completed.is_none();
+    assert_eq!(outcome.hosts.iter().filter(gone).count(), 4);
 }

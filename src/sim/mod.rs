@@ -46,6 +46,10 @@ use wheel::{Turn, Wheel};
 
 /// Events between two words on how far a run has come.
 const EVENTS_PER_SNAPSHOT: u64 = 1 << 18;
+/// Bytes of unfinished pieces that a machine holds in memory, as a real one does by default.
+const MEMORY: usize = 64 << 20;
+/// Pieces open at a time at least, as in `runtime`.
+const OPEN_PIECES_MIN: usize = 4;
 /// How much slower than its rate a slow machine sends.
 const SLOWNESS: u64 = 20;
 /// A connection over which nothing passes is given up by the operating system after this long.
@@ -86,10 +90,12 @@ impl Simulation {
         let mut rng = ChaCha8Rng::seed_from_u64(scenario.seed);
         let mut wheel = Wheel::new(scenario.hosts.len(), scenario.delay_min());
         let mut network = Network::new(wheel.window());
+        let piece_len = scenario.layout.nominal_piece_len() as usize;
         let mut nodes = Vec::with_capacity(scenario.hosts.len());
         for (index, host) in (0..).zip(&scenario.hosts) {
             let id = PeerId::ours(rng.random());
             let mut config = adjust(TorrentConfig::new(id, 6881));
+            config.open_pieces_max = (MEMORY / piece_len).max(OPEN_PIECES_MIN);
             config.unchoke_slots = scenario.slots.unwrap_or(config.unchoke_slots);
             let torrent = new_torrent(&scenario, host, config, rng.random());
             nodes.push(Node::new(torrent, id, *host));

@@ -63,7 +63,7 @@ impl Torrent {
             .count();
         let slots_max = match self.spread {
             Some(_) => self.config.peers_max,
-            None => self.config.unchoke_slots,
+            None => self.choker.slots(),
         };
         assert!(unchoked <= slots_max, "unchoked within the slots");
         for (key, peer) in self.peers.iter() {

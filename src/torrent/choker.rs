@@ -19,10 +19,6 @@ use crate::time::Time;
 const IDLE_FIRST: Duration = Duration::from_millis(25);
 /// The longest that it grows to.
 const IDLE_MAX: Duration = Duration::from_secs(2);
-/// Slots of somebody who has next to nothing: the fewer share its uplink, the sooner the first of
-/// them can pass on what it got.
-const NEWCOMER_SLOTS: usize = 3;
-
 /// What the choker knows of a connection.
 #[expect(
     clippy::struct_excessive_bools,
@@ -114,7 +110,7 @@ impl Choker {
         if is_round {
             self.next_round = now + self.interval;
         }
-        if wanting.len() <= self.slots && side != Side::Newcomer {
+        if wanting.len() <= self.slots {
             return wanting.iter().map(|candidate| candidate.peer).collect();
         }
         // Equals in no order of their own: else a whole swarm would favour the same few.
@@ -222,7 +218,7 @@ impl Choker {
         wanting.sort_by_key(|c| (!keeps(c), c.declined, c.changed));
         wanting
             .iter()
-            .take(self.slots.min(NEWCOMER_SLOTS))
+            .take(self.slots)
             .map(|candidate| candidate.peer)
             .collect()
     }

@@ -43,8 +43,12 @@ pub struct TorrentConfig {
     pub serve_bytes_min: u32,
     /// Payload bytes that one peer's socket may hold at most, however fast it is.
     pub serve_bytes_max: u32,
-    /// Peers unchoked at most by us at a time, the optimistic one included.
+    /// Peers unchoked at most by us at a time, the optimistic one included, while our uplink is slower
+    /// than so many times `slot_rate`.
     pub unchoke_slots: usize,
+    /// A faster uplink has so many slots more that each gets this many bytes a second: who is served by
+    /// eight at a time cannot be served faster than eight can pass it on.
+    pub slot_rate: u64,
     /// How often the choker compares rates. BEP 3 says 10 s.
     pub choke_interval: Duration,
     /// How long an optimistic unchoke lasts. BEP 3 says 30 s.
@@ -86,6 +90,7 @@ impl TorrentConfig {
             serve_bytes_min: 256 << 10,
             serve_bytes_max: 1 << 20,
             unchoke_slots: 8,
+            slot_rate: 20_000_000 / 8,
             choke_interval: Duration::from_secs(10),
             optimistic_interval: Duration::from_secs(30),
             snub_after: Duration::from_secs(30),

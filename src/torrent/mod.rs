@@ -188,9 +188,8 @@ impl Torrent {
         }
         let payload = |set: &Bitfield| -> u64 {
             let pieces = set.iter_ones().filter_map(|index| layout.piece(index));
-            pieces
-                .map(|piece| u64::from(content.payload_len(piece)))
-                .sum()
+            let lens = pieces.map(|piece| u64::from(content.payload_len(piece)));
+            lens.sum()
         };
         let wanted = payload(&content.wanted);
         let totals = Totals {
