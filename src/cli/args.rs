@@ -156,7 +156,7 @@ pub(super) enum Scope {
     Auto,
     /// This network only
     Lan,
-    /// Everybody, through the public DHT
+    /// Everybody, through the public DHT and the gateway
     Internet,
 }
 
@@ -207,6 +207,12 @@ pub(super) struct Network {
     /// A node of the DHT to start from, instead of the public ones; may be repeated
     #[arg(long, value_name = "HOST:PORT", value_parser = peer, value_delimiter = ',')]
     pub dht_bootstrap: Vec<String>,
+    /// Ask the gateway to let others in, whatever the scope is [default: by scope]
+    #[arg(long, overrides_with = "no_portmap")]
+    pub portmap: bool,
+    /// Do not ask the gateway to let others in
+    #[arg(long)]
+    pub no_portmap: bool,
     /// Receive at most this much per second, such as 10M or 80Mbit
     #[arg(long, value_name = "RATE", value_parser = units::rate, alias = "max-overall-download-limit")]
     pub download_limit: Option<u64>,

@@ -76,6 +76,23 @@ pub(super) enum Event {
         /// Why it went.
         reason: Option<String>,
     },
+    /// The gateway lets others in, or not.
+    PortMapping {
+        /// `mapped` or `failed`.
+        state: &'static str,
+        /// The port that we accept peers on.
+        port: u16,
+        /// The gateway's port that leads to it.
+        external_port: Option<u16>,
+        /// The gateway's address towards the internet, if it says so.
+        external_ip: Option<String>,
+        /// `pcp`, `nat-pmp` or `upnp`.
+        via: Option<String>,
+        /// For how long, if not renewed.
+        seconds: Option<u64>,
+        /// Why it does not.
+        reason: Option<String>,
+    },
     /// A piece was verified; only with `--json-pieces`.
     Piece {
         /// Which one.

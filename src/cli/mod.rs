@@ -12,6 +12,7 @@ mod error;
 mod event;
 mod fault;
 mod fetch;
+mod gateway;
 mod hashing;
 
 mod live;

@@ -59,6 +59,7 @@ pub(super) fn session_config(
         trackers: Some(network.tracker.clone()).filter(|tiers| !tiers.is_empty()),
         scope: network.session_scope(),
         dht: None,
+        port_mapping: None,
         serve: false,
         web_seeds: Vec::new(),
     })

@@ -7,6 +7,7 @@ use super::App;
 use super::args::{Network, Scope};
 use super::error::{CliError, Exit};
 use crate::runtime::dht::{DhtConfig, DhtUse};
+use crate::runtime::portmap::PortMapConfig;
 use crate::tracker::TrackerUrl;
 
 /// What a manifest or link says of where its swarm is.
@@ -29,6 +30,10 @@ pub(super) fn check(network: &Network) -> Result<(), CliError> {
     let wants_dht = network.dht || !network.dht_bootstrap.is_empty();
     if network.scope == Scope::Lan && wants_dht {
         let what = "--scope lan stays on this network, and the DHT does not";
+        return Err(CliError::new(Exit::Usage, what).help("leave one of them out"));
+    }
+    if network.scope == Scope::Lan && network.portmap {
+        let what = "--scope lan stays on this network, and --portmap opens it to others";
         return Err(CliError::new(Exit::Usage, what).help("leave one of them out"));
     }
     if network.no_dht && !network.dht_bootstrap.is_empty() {
@@ -59,6 +64,17 @@ pub(super) fn dht(network: &Network, named: Named<'_>, app: &App<'_>) -> Option<
 pub(super) fn may_ask_strangers(network: &Network) -> bool {
     let here_only = network.bind.is_some_and(|bind| bind.is_loopback());
     !network.no_dht && network.scope != Scope::Lan && !here_only
+}
+
+/// How the gateway is asked to let others in, if it is. A private manifest (BEP 27) asks for nobody
+/// but its trackers and those whom they name; who wants them let in says so.
+pub(super) fn port_mapping(network: &Network, private: bool) -> Option<PortMapConfig> {
+    let here_only = network.bind.is_some_and(|bind| bind.is_loopback());
+    if network.no_portmap || network.scope == Scope::Lan || here_only {
+        return None;
+    }
+    let by_scope = network.scope == Scope::Internet && !private;
+    (network.portmap || by_scope).then(PortMapConfig::default)
 }
 
 fn when(network: &Network, named: Named<'_>) -> Option<DhtUse> {
@@ -144,6 +160,26 @@ mod tests {
         assert_eq!(when(&wide, tracked), Some(DhtUse::Always));
         let own = network("--dht-bootstrap 10.0.0.5:6881");
         assert_eq!(when(&own, tracked), Some(DhtUse::Always));
+    }
+
+    #[test]
+    fn the_gateway_is_asked_where_everybody_is_told_and_where_the_user_wants_it() {
+        let asked = |words: &str, private| port_mapping(&network(words), private).is_some();
+        for words in ["--scope internet", "--portmap", "--no-portmap --portmap"] {
+            assert!(asked(words, false), "{words}");
+        }
+        let never = [
+            "",
+            "--scope lan",
+            "--scope internet --no-portmap",
+            "--portmap --bind 127.0.0.1",
+        ];
+        for words in never {
+            assert!(!asked(words, false), "{words}");
+        }
+        assert!(!asked("--scope internet", true), "a private manifest");
+        assert!(asked("--portmap", true), "unless the user says so");
+        assert!(check(&network("--scope lan --portmap")).is_err());
     }
 
     #[test]

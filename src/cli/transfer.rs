@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::args::Network;
 use super::error::{CliError, Exit};
 use super::event::{Event, lossy};
+use super::gateway::Gateway;
 use super::hashing::SAMPLE_INTERVAL;
 use super::network::{Hints, of_session, session_config};
 use super::output::Status;
@@ -52,6 +53,7 @@ pub(super) struct Content {
 pub(super) struct Transfer {
     session: Session,
     dht: Option<DhtUse>,
+    gateway: Gateway,
     meta: Arc<Metainfo>,
     name: String,
     trackers: Vec<String>,
@@ -120,6 +122,7 @@ impl Transfer {
             complete: have.is_full(),
         };
         config.dht = scope::dht(network, named, app);
+        config.port_mapping = scope::port_mapping(network, meta.is_private());
         let dht = config.dht.as_ref().map(|dht| dht.when);
         let session = Session::start(Arc::clone(&meta), Arc::new(store), have, wanted, config)
             .map_err(|error| of_session(&error, app))?;
@@ -128,6 +131,7 @@ impl Transfer {
             progress: session.progress(),
             session,
             dht,
+            gateway: Gateway::default(),
             meta,
             name,
             trackers: tiers.into_iter().flatten().collect(),
@@ -183,6 +187,7 @@ impl Transfer {
             }
         }
         self.sample(app.printer.elapsed());
+        self.gateway.heed(&self.session, app);
         Ok(happened)
     }
 
@@ -237,7 +242,11 @@ impl Transfer {
         if trouble == Trouble::Looking && self.told < trouble && app.printer.look().json {
             app.printer.warn(
                 "no-peers",
-                &still_looking(&self.progress, &self.trackers, local),
+                &still_looking(
+                    &self.progress,
+                    &self.trackers,
+                    (local, self.gateway.status()),
+                ),
             );
         }
         let view = Fetching {
@@ -245,6 +254,7 @@ impl Transfer {
             progress: &self.progress,
             trackers: &self.trackers,
             local,
+            mapping: self.gateway.status(),
             looking,
         };
         show(&view, self.told < trouble, app);
@@ -294,6 +304,7 @@ impl Transfer {
             progress: &self.progress,
             trackers: &self.trackers,
             local: local.as_ref(),
+            mapping: self.gateway.status(),
             pieces: self.meta.layout().piece_count(),
             fleet,
         };

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::portmap::{self, MappingStatus};
 use super::session::Observed;
 use super::web::reach::{Reach, reach};
 use crate::ids::InfoHash;
@@ -88,6 +89,8 @@ pub(super) struct DhtSource {
     pub(super) bind: Option<IpAddr>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) progress: watch::Receiver<Observed>,
+    /// The port of the gateway that leads to us, where one is asked for.
+    pub(super) mapping: Option<portmap::Shared>,
 }
 
 impl DhtSource {
@@ -107,13 +110,26 @@ impl DhtSource {
                 self.tell(peers.into_iter().map(SocketAddr::V4)).await;
             }
             if self.config.when != DhtUse::IfAlone
-                && let Err(error) = node.announce_peer(id, Some(self.port)).await
+                && let Err(error) = node.announce_peer(id, Some(self.far_port())).await
             {
                 tracing::debug!("not announced in the DHT: {error}");
             }
             self.remember(&node).await;
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// The port that strangers reach us at.
+    fn far_port(&self) -> u16 {
+        match self
+            .mapping
+            .as_ref()
+            .map(|mapping| mapping.borrow())
+            .as_deref()
+        {
+            Some(MappingStatus::Mapped(mapped)) => mapped.external_port,
+            _ => self.port,
         }
     }
 

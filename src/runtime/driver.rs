@@ -21,6 +21,7 @@ use super::link::Link;
 use super::lsd;
 use super::notices::Notices;
 use super::outbox::TooSlow;
+use super::portmap::{Mapping, port_for};
 use super::session::Observed;
 use crate::layout::{Block, PieceIndex};
 use crate::time::Time;
@@ -57,10 +58,14 @@ pub(super) struct Driver {
     pub(super) announcer: Rc<Announcer>,
     /// Tracker URLs; [`TrackerId`] is an index into it.
     pub(super) trackers: Vec<String>,
+    /// The port that we accept peers on.
+    pub(super) port: u16,
     /// The address that we dial from.
     pub(super) bind: Option<IpAddr>,
     /// What came of local discovery, where it is on.
     pub(super) local: Option<lsd::Shared>,
+    /// The port of the gateway that leads to us, where one is asked for.
+    pub(super) mapping: Option<Mapping>,
     /// When to end, once we were told to stop; earlier if the core says so.
     pub(super) end: Option<Time>,
 }
@@ -82,6 +87,10 @@ impl Driver {
             self.step(&mut batch);
         }
         self.publish();
+        self.events.close();
+        if let Some(mapping) = self.mapping.take() {
+            mapping.ended().await;
+        }
     }
 
     /// Tells the core what happened, then does what it wants.
@@ -90,6 +99,7 @@ impl Driver {
         for event in batch.drain(..) {
             if matches!(event, Event::Command(Command::Stop)) {
                 self.end = self.end.or(Some(now + STOP_TIMEOUT));
+                self.mapping.iter_mut().for_each(Mapping::stop);
             }
             if let Event::Command(Command::LimitUpload(limit)) = event {
                 self.hub.upload_limit.set(limit);
@@ -223,12 +233,13 @@ impl Driver {
         self.torrent.handle(verified, self.clock.now());
     }
 
-    fn announce(&self, tracker: TrackerId, request: AnnounceRequest) {
+    fn announce(&self, tracker: TrackerId, mut request: AnnounceRequest) {
         let timeout = match request.event {
             AnnounceEvent::Stopped => STOP_TIMEOUT,
             _ => ANNOUNCE_TIMEOUT,
         };
         let url = self.trackers[tracker.0].clone();
+        request.port = port_for(&url, (self.port, request.port));
         let (hub, announcer) = (Rc::clone(&self.hub), Rc::clone(&self.announcer));
         spawn_local(async move {
             let result = announcer.announce(&url, request, timeout).await;
@@ -264,6 +275,7 @@ impl Driver {
             progress: self.torrent.progress(self.clock.now()),
             control: self.hub.control_bytes(),
             local: self.local.as_ref().map(|local| local.borrow().clone()),
+            mapping: self.mapping.as_ref().map(Mapping::status),
         });
     }
 }

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -20,8 +21,9 @@ use super::disk::{DiskContext, DiskQueue};
 use super::driver::Driver;
 use super::http::Site;
 use super::hub::Hub;
-use super::lsd::Lsd;
+use super::lsd::{self, Lsd};
 use super::notices::Notices;
+use super::portmap::{Mapping, PortMap};
 use super::session::{Observed, SessionConfig};
 use super::web::Web;
 use super::web_seed::{WEB_SEEDS_MAX, WebSeed};
@@ -111,19 +113,13 @@ impl Network {
             progress: &self.progress,
         };
         neighbours.admit(self.listener, &self.config);
-        neighbours.seek(&self.config);
+        let local = neighbours.look_around(&self.config);
+        let mapping = neighbours.open_gateway(&self.config);
+        neighbours.seek(&self.config, mapping.as_ref());
         tell_known(&hub, &self.config.known).await;
         let trackers = self.content.trackers.iter().flatten().cloned().collect();
         let (seed, now) = (self.config.rng_seed, self.clock.now());
-        let lsd = Lsd {
-            info_hash: self.content.info_hash,
-            port: self.config.torrent.port,
-            bind: self.config.bind,
-            events: hub.events.clone(),
-            clock: self.clock,
-            seed,
-        };
-        let local = self.config.local_discovery.then(|| lsd.start());
+        let port = self.config.torrent.port;
         Driver {
             torrent: Torrent::new(self.content, self.have, self.config.torrent, seed, now),
             clock: self.clock,
@@ -135,8 +131,10 @@ impl Network {
             finished: VecDeque::new(),
             announcer: Rc::new(Announcer::new(self.config.bind, self.config.scope, seed)),
             trackers,
+            port,
             bind: self.config.bind,
             local,
+            mapping,
             end: None,
         }
         .run()
@@ -175,8 +173,32 @@ impl Neighbours<'_> {
         }
     }
 
+    /// Those on the networks that this machine is on.
+    fn look_around(&self, config: &SessionConfig) -> Option<lsd::Shared> {
+        let lsd = Lsd {
+            info_hash: self.hub.ours.info_hash,
+            port: config.torrent.port,
+            bind: config.bind,
+            events: self.hub.events.clone(),
+            clock: self.clock,
+            seed: config.rng_seed,
+        };
+        config.local_discovery.then(|| lsd.start())
+    }
+
+    /// Those beyond our network who cannot come to us by themselves.
+    fn open_gateway(&self, config: &SessionConfig) -> Option<Mapping> {
+        let mapping = PortMap {
+            config: config.port_mapping?,
+            port: NonZeroU16::new(config.torrent.port)?,
+            bind: config.bind.filter(|bind| !bind.is_unspecified()),
+            events: self.hub.events.clone(),
+        };
+        Some(mapping.start())
+    }
+
     /// Those whom the user or the manifest names.
-    fn seek(&self, config: &SessionConfig) {
+    fn seek(&self, config: &SessionConfig, mapping: Option<&Mapping>) {
         for peer in &config.peers {
             let (events, notices) = (self.hub.events.clone(), self.notices.clone());
             spawn_local(dial::resolve(events, peer.clone(), notices));
@@ -189,6 +211,7 @@ impl Neighbours<'_> {
                 bind: config.bind,
                 events: self.hub.events.clone(),
                 progress: self.progress.subscribe(),
+                mapping: mapping.map(Mapping::shared),
             };
             spawn_local(dht.run());
         }

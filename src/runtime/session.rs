@@ -21,6 +21,7 @@ use super::lsd::LocalStatus;
 use super::network::Network;
 use super::notices::{self, NextNotice, NoticeReader};
 use super::outbox::ControlBytes;
+use super::portmap::{MappingStatus, PortMapConfig};
 use super::scope::Scope;
 use super::upkeep::Task;
 use super::{buffers::Pool, clock::Clock};
@@ -67,6 +68,8 @@ pub struct SessionConfig {
     pub scope: Scope,
     /// How the DHT is used (BEP 5), if it is; never for a private manifest (BEP 27).
     pub dht: Option<DhtConfig>,
+    /// How the gateway of this network is asked to pass connections from outside on to us, if it is.
+    pub port_mapping: Option<PortMapConfig>,
     /// URLs of servers that have the content (BEP 19), of which the first three are asked if anything
     /// is missing; none for a private manifest (BEP 27).
     pub web_seeds: Vec<String>,
@@ -115,6 +118,7 @@ pub struct Session {
 pub(super) struct Observed {
     pub(super) progress: Progress,
     pub(super) local: Option<LocalStatus>,
+    pub(super) mapping: Option<MappingStatus>,
     pub(super) control: ControlBytes,
 }
 
@@ -216,6 +220,11 @@ impl Session {
         self.progress.borrow().local.clone()
     }
 
+    /// What came of asking the gateway, where it is asked; as old as [`Session::progress`].
+    pub fn mapping(&self) -> Option<MappingStatus> {
+        self.progress.borrow().mapping.clone()
+    }
+
     /// Bytes beside payload that were ever queued for peers; as old as [`Session::progress`].
     pub fn control_bytes(&self) -> ControlBytes {
         self.progress.borrow().control
@@ -250,7 +259,7 @@ impl Session {
         answer
     }
 
-    /// Says goodbye to trackers (for 2 s at most), makes durable what was stored, ends the threads.
+    /// Says goodbye to trackers and has the port mapping removed (for 2 s at most), makes durable what was stored, ends the threads.
     ///
     /// # Errors
     /// If what was stored last could not be made durable.

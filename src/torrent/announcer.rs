@@ -35,6 +35,8 @@ struct Tier {
     started: bool,
     /// What is to be told before the periodic announces.
     pending_completed: bool,
+    /// What is being told is no longer so.
+    outdated: bool,
 }
 
 /// All trackers of one swarm.
@@ -76,6 +78,7 @@ impl Announcer {
                     failures: 0,
                     started: false,
                     pending_completed: false,
+                    outdated: false,
                 }
             })
             .collect();
@@ -135,6 +138,16 @@ impl Announcer {
         }
     }
 
+    /// What trackers were told of us has changed: those that know us hear it at once.
+    pub(super) fn tell_again(&mut self, now: Time) {
+        for tier in &mut self.tiers {
+            tier.outdated = tier.in_flight.is_some();
+            if tier.started && !tier.outdated {
+                tier.next = now;
+            }
+        }
+    }
+
     /// From now on only goodbyes are said.
     pub(super) fn stop(&mut self) {
         self.stopping = true;
@@ -166,6 +179,9 @@ impl Announcer {
         tier.trackers.insert(0, answered);
         tier.current = 0;
         tier.next = now + response.interval;
+        if std::mem::take(&mut tier.outdated) {
+            tier.next = now;
+        }
         let minimum = response
             .min_interval
             .unwrap_or(LONELY_INTERVAL)
@@ -330,6 +346,23 @@ mod tests {
         assert_eq!(events(&goodbye), [AnnounceEvent::Stopped]);
         announcer.answered(goodbye[0].tracker, &answer(600), secs(3));
         assert!(announcer.is_stopped());
+    }
+
+    #[test]
+    fn a_change_is_told_at_once_also_after_what_was_on_its_way() {
+        let (mut announcer, _) = announcer(&[1, 1]);
+        let due = announcer.due(false, Time::ZERO);
+        announcer.answered(due[0].tracker, &answer(600), Time::ZERO);
+        announcer.tell_again(secs(1));
+        let again = announcer.due(false, secs(1));
+        assert_eq!(events(&again), [AnnounceEvent::Periodic]);
+        announcer.answered(again[0].tracker, &answer(600), secs(1));
+        announcer.answered(due[1].tracker, &answer(600), secs(2));
+        let again = announcer.due(false, secs(2));
+        assert_eq!(events(&again), [AnnounceEvent::Periodic]);
+        assert_eq!(again[0].tracker, due[1].tracker);
+        announcer.answered(again[0].tracker, &answer(600), secs(2));
+        assert_eq!(announcer.due(false, secs(3)), []);
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub struct TorrentConfig {
     pub peer_id: PeerId,
     /// The port we accept peers on, told to trackers and peers.
     pub port: u16,
+    /// The port that we are reached at beyond this network, if it is another.
+    pub far_port: Option<u16>,
     /// Length of the metadata that peers may have of us, in bytes (BEP 9); `None` gives none away.
     /// The session sets it, never for a private manifest (BEP 27).
     pub metadata_len: Option<u32>,
@@ -71,11 +73,17 @@ pub struct TorrentConfig {
 }
 
 impl TorrentConfig {
+    /// The port that trackers and peers beyond this network are told of.
+    pub(super) fn far_port(&self) -> u16 {
+        self.far_port.unwrap_or(self.port)
+    }
+
     /// The defaults for a program that calls itself `peer_id` and listens on `port`.
     pub fn new(peer_id: PeerId, port: u16) -> Self {
         Self {
             peer_id,
             port,
+            far_port: None,
             metadata_len: None,
             pex: false,
             canonical_priority: false,

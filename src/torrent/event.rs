@@ -204,6 +204,8 @@ pub enum Command {
     LimitUpload(Option<u64>),
     /// Change the download limit, in payload bytes per second; `None` lifts it.
     LimitDownload(Option<u64>),
+    /// Beyond this network we are reached at this port: trackers and far peers are told of it.
+    FarPort(u16),
 }
 
 /// Something the driver must do.

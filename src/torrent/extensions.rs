@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::Torrent;
 use super::event::{Action, PeerKey};
 use super::inbound::Violation;
-use super::pex::Exchange;
+use super::pex::{Exchange, is_far};
 use crate::time::Time;
 use crate::wire::Message;
 use crate::wire::extended::ExtendedHandshake;
@@ -49,7 +49,11 @@ impl Torrent {
             reqq: u32::try_from(self.config.upload_queue_max).ok(),
             yourip: Some(yourip),
             upload_only: self.is_complete(),
-            p: Some(self.config.port),
+            p: Some(if is_far(yourip) {
+                self.config.far_port()
+            } else {
+                self.config.port
+            }),
             metadata_size: self.config.metadata_len,
             m,
         };

@@ -298,6 +298,12 @@ impl Torrent {
                 self.download.set_limit(limit, now);
                 self.due.requests = true;
             }
+            Command::FarPort(port) if port != self.config.far_port() => {
+                self.config.far_port = Some(port);
+                self.announcer.tell_again(now);
+                self.due.announces = true;
+            }
+            Command::FarPort(_) => {}
         }
     }
 }

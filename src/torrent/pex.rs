@@ -204,6 +204,11 @@ fn may_name(teller: IpAddr, named: IpAddr) -> bool {
     !is_zoned && !named.is_multicast() && reach(teller) <= reach(named)
 }
 
+/// Whether a peer at this address is beyond our network.
+pub(super) fn is_far(ip: IpAddr) -> bool {
+    reach(ip) == Reach::World
+}
+
 fn reach(ip: IpAddr) -> Reach {
     let (is_wire, is_site) = match ip {
         IpAddr::V4(ip) => (

@@ -196,7 +196,7 @@ impl Torrent {
             let request = AnnounceRequest {
                 info_hash: self.content.info_hash,
                 peer_id: self.config.peer_id,
-                port: self.config.port,
+                port: self.config.far_port(),
                 uploaded: self.totals.sent,
                 downloaded: self.totals.received,
                 left: self.totals.wanted - self.totals.done,

@@ -19,6 +19,8 @@ PREFIX = "swarmtest"
 # What a token bucket may send at once: more than the largest packet that a sender hands to the
 # driver, or the kernel would cut every such packet to pieces. 10 ms of 80 Mbit/s.
 BURST_BYTES = 96 << 10
+# The interface of a router that leads out of its network.
+OUTER = "wan"
 # How long a packet may wait for tokens before it is dropped.
 QUEUE = "50ms"
 
@@ -109,6 +111,24 @@ class Network:
         for target in [f"{subnet}.0/24", "default"]:
             run(*at, "route", "add", target, "dev", "eth0", "congctl", "cubic")
         return Host(namespace, address, port)
+
+    def beyond(self, router: Host, subnet: str = "198.51.100") -> Host:
+        """Adds a host that nobody reaches but through `router`, which leads there from all others."""
+        namespace = self._add(f"h{len(self._namespaces)}")
+        link = ("ip", "link", "add", "eth0", "netns", namespace, "type", "veth")
+        run(*link, "peer", "name", OUTER, "netns", router.namespace)
+        ends = [(namespace, "eth0", f"{subnet}.7"), (router.namespace, OUTER, f"{subnet}.1")]
+        for end, interface, address in ends:
+            run("ip", "-n", end, "addr", "add", f"{address}/24", "dev", interface)
+            run("ip", "-n", end, "link", "set", interface, "up")
+        forward = "echo 1 > /proc/sys/net/ipv4/ip_forward"
+        run("ip", "netns", "exec", router.namespace, "sh", "-c", forward)
+        return Host(namespace, ends[0][2], OUTER)
+
+    def route_through(self, host: Host, router: Host) -> None:
+        """Makes `router` the gateway of a host."""
+        to = ["default", "via", router.address, "dev", "eth0", "congctl", "cubic"]
+        run("ip", "-n", host.namespace, "route", "replace", *to)
 
     def shape(self, host: Host, rate: int) -> None:
         """Limits what a host sends to `rate` bits per second, headers included."""

@@ -177,6 +177,7 @@ pub(crate) fn config() -> SessionConfig {
         scope: Scope::Any,
         dht: None,
         serve: false,
+        port_mapping: None,
         web_seeds: Vec::new(),
     }
 }

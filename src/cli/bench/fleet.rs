@@ -221,6 +221,7 @@ impl Fleet<'_> {
             scope: crate::runtime::scope::Scope::Any,
             dht: None,
             serve: false,
+            port_mapping: None,
             web_seeds: Vec::new(),
         }
     }

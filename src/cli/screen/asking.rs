@@ -74,7 +74,11 @@ impl Status for Asking<'_> {
 impl Asking<'_> {
     fn why_waiting(&self) -> Option<String> {
         if self.is_alone {
-            return Some(still_looking(self.progress, self.trackers, self.local));
+            return Some(still_looking(
+                self.progress,
+                self.trackers,
+                (self.local, None),
+            ));
         }
         waiting(self.progress, self.trackers)
     }

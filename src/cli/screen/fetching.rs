@@ -12,7 +12,7 @@ use crate::cli::units::{
     RateUnit, percent, show_clock, show_counted, show_size, show_size_pair, show_took,
 };
 use crate::metainfo::escape::escape;
-use crate::runtime::LocalStatus;
+use crate::runtime::{LocalStatus, MappingStatus};
 use crate::torrent::Progress;
 use crate::torrent::progress::WaitReason;
 
@@ -27,6 +27,8 @@ pub(in crate::cli) struct Fetching<'a> {
     pub trackers: &'a [String],
     /// What came of local discovery, where it is on.
     pub local: Option<&'a LocalStatus>,
+    /// What came of asking the gateway, where it is asked.
+    pub mapping: Option<&'a MappingStatus>,
     /// How long no peer has been connected, if that is worth a hint.
     pub looking: Option<Duration>,
 }
@@ -125,7 +127,8 @@ impl Fetching<'_> {
         if let Some(WaitReason::NoPeers { .. }) = &progress.waiting
             && self.looking.is_some()
         {
-            return Some(still_looking(progress, self.trackers, self.local));
+            let looked = (self.local, self.mapping);
+            return Some(still_looking(progress, self.trackers, looked));
         }
         waiting(progress, self.trackers)
     }

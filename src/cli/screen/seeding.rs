@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::mapping_words;
 use super::waiting::local_words;
 use super::{RATE_COLUMNS, bar_spans, dense, peers_text, progress_event, waiting};
 use crate::cli::event;
@@ -10,7 +11,7 @@ use crate::cli::output::Status;
 use crate::cli::text::{Style, Text, truncated};
 use crate::cli::units::{RateUnit, percent, show_clock, show_size};
 use crate::metainfo::escape::escape;
-use crate::runtime::LocalStatus;
+use crate::runtime::{LocalStatus, MappingStatus};
 use crate::torrent::Progress;
 use crate::torrent::progress::{PeerProgress, WaitReason};
 
@@ -28,6 +29,8 @@ pub(in crate::cli) struct Seeding<'a> {
     pub trackers: &'a [String],
     /// What came of local discovery, where it is on.
     pub local: Option<&'a LocalStatus>,
+    /// What came of asking the gateway, where it is asked.
+    pub mapping: Option<&'a MappingStatus>,
     /// Pieces of the content.
     pub pieces: u32,
     /// All machines that are expected, if it was said how many.
@@ -178,8 +181,11 @@ impl Seeding<'_> {
     fn why_waiting(&self) -> Option<String> {
         match &self.progress.waiting {
             Some(WaitReason::NoPeers { trackers, .. }) if trackers.is_empty() => {
-                let local = self.local.map(|local| format!("; {}", local_words(local)));
-                Some(format!("nobody is connected{}", local.unwrap_or_default()))
+                let local = self.local.map(local_words);
+                let mapping = self.mapping.map(mapping_words);
+                let words = std::iter::once("nobody is connected".to_owned());
+                let words: Vec<String> = words.chain(local).chain(mapping).collect();
+                Some(words.join("; "))
             }
             _ => waiting(self.progress, self.trackers),
         }

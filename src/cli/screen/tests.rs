@@ -63,6 +63,7 @@ fn fetching<'a>(name: &'a str, progress: &'a Progress) -> Fetching<'a> {
         progress,
         trackers: &[],
         local: None,
+        mapping: None,
         looking: None,
     }
 }
@@ -201,6 +202,7 @@ fn a_fetch_without_peers_says_where_it_looked() {
             heard: 0,
             fault: None,
         }),
+        mapping: None,
         looking,
     };
     insta::assert_snapshot!(drawn(&view, 79), @r"
@@ -248,6 +250,7 @@ fn a_seed_shows_its_peers_slowest_first() {
         progress: &progress,
         trackers: &[],
         local: None,
+        mapping: None,
         pieces: 1_449,
         fleet: None,
     };
@@ -286,6 +289,7 @@ fn a_seed_with_many_peers_stays_small() {
         progress: &progress,
         trackers: &[],
         local: None,
+        mapping: None,
         pieces: 1_449,
         fleet: None,
     };

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::mapping_words;
 use crate::cli::units::show_counted;
 use crate::metainfo::escape::escape;
-use crate::runtime::LocalStatus;
+use crate::runtime::{LocalStatus, MappingStatus};
 use crate::torrent::Progress;
 use crate::torrent::progress::WaitReason;
 
@@ -15,14 +16,16 @@ pub(in crate::cli) const WAIT_SHOWN_AFTER: Duration = Duration::from_secs(5);
 pub(in crate::cli) fn still_looking(
     progress: &Progress,
     trackers: &[String],
-    local: Option<&LocalStatus>,
+    (local, mapping): (Option<&LocalStatus>, Option<&MappingStatus>),
 ) -> String {
     let why = progress
         .waiting
         .as_ref()
         .map_or_else(String::new, |why| reason(why, trackers));
     let local = local.map_or_else(|| "LSD off".into(), local_words);
-    format!("Still looking: {why}; {local}. Try --peer HOST:6881")
+    let mapping = mapping.map(|mapping| format!("; {}", mapping_words(mapping)));
+    let mapping = mapping.unwrap_or_default();
+    format!("Still looking: {why}; {local}{mapping}. Try --peer HOST:6881")
 }
 
 /// What came of local discovery.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::harness::{Bench, addr, sent};
-use crate::torrent::event::{CloseReason, PeerKey};
+use crate::torrent::event::{CloseReason, Command, PeerKey};
 use crate::torrent::{Action, Event, TorrentConfig};
+use crate::tracker::AnnounceEvent;
 use crate::wire::metadata::{self, PIECE_LEN};
 use crate::wire::pex::{self, PexPeer};
 use crate::wire::{ExtendedHandshake, Message, MetadataMessage, PexMessage};
@@ -48,6 +49,21 @@ fn ours(actions: &[Action]) -> ExtendedHandshake {
     });
     let payload = handshake.expect("an extension handshake");
     ExtendedHandshake::decode(payload).expect("valid")
+}
+
+#[test]
+fn only_what_is_beyond_our_network_hears_of_the_port_of_the_gateway() {
+    let mut bench = bench();
+    let near = bench.announced(AnnounceEvent::Started).port;
+    let actions = bench.event(Event::Command(Command::FarPort(40_001)));
+    let told = bench.answered(&actions, AnnounceEvent::Periodic);
+    assert_eq!(told.port, 40_001);
+    let again = bench.event(Event::Command(Command::FarPort(40_001)));
+    assert_eq!(again, [], "nothing has changed");
+    let (_, actions) = bench.connect_from(1, "10.0.0.7:6881");
+    assert_eq!(ours(&actions).p, Some(near));
+    let (_, actions) = bench.connect_from(2, "198.51.100.7:6881");
+    assert_eq!(ours(&actions).p, Some(40_001));
 }
 
 #[test]
