@@ -42,7 +42,7 @@ pub(super) enum Command {
     Seed(seed::SeedArgs),
     /// Get files, and give what is already here to others meanwhile
     Fetch(fetch::FetchArgs),
-    /// Show what a manifest says
+    /// Show what a manifest or a magnet link says
     #[command(visible_alias = "info")]
     Show(show::ShowArgs),
     /// Compare files with their manifest

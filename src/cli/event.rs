@@ -172,6 +172,8 @@ pub(super) enum Event {
     },
     /// What a manifest says.
     Manifest(Box<super::show::Summary>),
+    /// What a magnet link says.
+    Link(Box<super::show::Link>),
     /// A magnet link.
     Magnet {
         /// The link.

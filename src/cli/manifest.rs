@@ -59,19 +59,29 @@ pub(super) fn target(
     network: &Network,
     app: &mut App<'_>,
 ) -> Result<Target, CliError> {
-    if let Some(text) = input.to_str().filter(|_| !app.dir.join(input).exists()) {
-        if web::is_url(text) {
-            return web::open(text, network, app).map(Target::Manifest);
-        }
-        match Magnet::parse(text) {
-            Ok(magnet) => return Ok(Target::Magnet(magnet)),
-            Err(error) if is_link(text) => {
-                return Err(CliError::new(Exit::Manifest, error.to_string()).because(&error));
-            }
-            Err(_) => {}
-        }
+    if let Some(text) = input.to_str().filter(|_| !app.dir.join(input).exists())
+        && web::is_url(text)
+    {
+        return web::open(text, network, app).map(Target::Manifest);
+    }
+    if let Some(magnet) = link(input, app)? {
+        return Ok(Target::Magnet(magnet));
     }
     Ok(Target::Manifest(open(input, app)?.meta))
+}
+
+/// Reads a magnet link or an info hash; `None` if `input` is neither, or a file of that name is here.
+pub(super) fn link(input: &OsStr, app: &App<'_>) -> Result<Option<Magnet>, CliError> {
+    let Some(text) = input.to_str().filter(|_| !app.dir.join(input).exists()) else {
+        return Ok(None);
+    };
+    match Magnet::parse(text) {
+        Ok(magnet) => Ok(Some(magnet)),
+        Err(error) if is_link(text) => {
+            Err(CliError::new(Exit::Manifest, error.to_string()).because(&error))
+        }
+        Err(_) => Ok(None),
+    }
 }
 
 /// Reads the manifest that `input` names; says what to do if it is a magnet link, a URL or an

@@ -1,4 +1,6 @@
-//! `swarm show`: what a manifest says.
+//! `swarm show`: what a manifest or a magnet link says.
+
+mod link;
 
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
@@ -20,7 +22,8 @@ const URLS_SHOWN: usize = 3;
 /// The arguments of `swarm show`.
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// The manifest
+    /// A manifest, a magnet link or an info-hash
+    #[arg(value_name = "MANIFEST|MAGNET")]
     manifest: OsString,
     /// List every file
     #[arg(long)]
@@ -29,6 +32,8 @@ pub(super) struct ShowArgs {
     #[arg(long)]
     trackers: bool,
 }
+
+pub(super) use link::Link;
 
 /// What a manifest says, for a program.
 #[derive(Debug, Serialize)]
@@ -60,6 +65,10 @@ struct File {
 }
 
 pub(super) fn run(args: &ShowArgs, app: &mut App<'_>) -> Result<Exit, CliError> {
+    if let Some(magnet) = manifest::link(&args.manifest, app)? {
+        link::show(&magnet, args, app);
+        return Ok(Exit::Done);
+    }
     let manifest = manifest::open(&args.manifest, app)?;
     let meta = &*manifest.meta;
     app.printer
@@ -94,14 +103,17 @@ pub(super) fn numbered(meta: &Metainfo) -> impl Iterator<Item = (usize, &FileEnt
     all.filter(|(_, file)| file.kind != FileKind::Padding)
 }
 
+/// A line that says one thing; `value` is escaped already.
+fn fact(label: &str, value: String, app: &mut App<'_>) {
+    let line = Text::default()
+        .styled(Style::Dim, format!("{label:<10}  "))
+        .plain(value);
+    app.printer.line(&line);
+}
+
 fn facts(meta: &Metainfo, args: &ShowArgs, app: &mut App<'_>) {
     let layout = meta.layout();
-    let mut fact = |label: &str, value: String| {
-        let line = Text::default()
-            .styled(Style::Dim, format!("{label:<10}  "))
-            .plain(value);
-        app.printer.line(&line);
-    };
+    let mut fact = |label: &str, value: String| fact(label, value, app);
     fact("name", escape(meta.name()));
     let bytes = show_count(layout.total_len());
     fact(

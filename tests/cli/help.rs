@@ -24,7 +24,7 @@ fn swarm_alone_shows_three_examples_and_the_commands() {
       create       Make a manifest (.torrent) of files
       seed         Give files to everybody who asks for them
       fetch        Get files, and give what is already here to others meanwhile
-      show         Show what a manifest says [alias: info]
+      show         Show what a manifest or a magnet link says [alias: info]
       verify       Compare files with their manifest [alias: check]
       magnet       Print the magnet link of a manifest
       tracker      Let machines find each other, over HTTP and UDP

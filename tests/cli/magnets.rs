@@ -163,3 +163,50 @@ fn the_link_of_a_seed_says_where_it_is_and_which_trackers_it_tells() {
     assert_eq!(magnet.trackers, ["http://127.0.0.1:9/announce", &own]);
     assert!(magnet.peers[0].starts_with("127.0.0.1:"), "{magnet}");
 }
+
+#[test]
+fn show_says_what_a_link_says_and_asks_nobody() {
+    let world = World::new();
+    let hash = "0123456789abcdef0123456789abcdef01234567";
+    let link = format!(
+        "magnet:?xt=urn:btih:{hash}&dn=a%20model&tr=http%3A%2F%2F10.0.0.5%3A6881%2Fannounce\
+         &x.pe=10.0.0.5:6881&ws=http%3A%2F%2Fmirror.example%2F&so=0,2-4"
+    );
+    let shown = world.run(&["show", &link]);
+    assert_eq!(shown.exit, Exit::Done, "{}", shown.err);
+    assert_snapshot!(shown.out, @"
+    info-hash   0123456789abcdef0123456789abcdef01234567
+    name        a model
+    tracker     http://10.0.0.5:6881/announce
+    peer        10.0.0.5:6881
+    web seed    http://mirror.example/
+    only files  1,3-5
+                its manifest is not here: swarm fetch --list LINK gets it from peers
+    ");
+    let json = world.run(&["show", &link, "--json"]).out;
+    let event: serde_json::Value = serde_json::from_str(json.trim()).unwrap();
+    assert_eq!(event["event"], "link");
+    assert_eq!(event["infohash"], hash);
+    assert_eq!(event["peers"][0], "10.0.0.5:6881");
+    assert_eq!(event["selected"], serde_json::json!([[1, 1], [3, 5]]));
+}
+
+#[test]
+fn show_takes_an_info_hash_and_no_escapes_of_a_stranger() {
+    let world = World::new();
+    let hash = "0123456789abcdef0123456789abcdef01234567";
+    assert_snapshot!(world.run(&["show", hash]).out, @"
+    info-hash   0123456789abcdef0123456789abcdef01234567
+                names nobody: it is looked for on this network, and in the DHT
+    ");
+    let link = format!("magnet:?xt=urn:btih:{hash}&dn=%1B%5D0%3Btitle%07");
+    let shown = world.run(&["show", &link]).out;
+    assert!(shown.contains("\\x1b]0;title\\x07"), "{shown}");
+    let wrong = world.run(&["show", "magnet:?xt=urn:btih:zzz"]);
+    assert_eq!(wrong.exit, Exit::Manifest);
+    assert!(
+        wrong.err.contains("want 40 hex or 32 base32"),
+        "{}",
+        wrong.err
+    );
+}
