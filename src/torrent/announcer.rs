@@ -225,6 +225,13 @@ impl Announcer {
             .collect()
     }
 
+    /// The trackers that are being asked for the first time, or again after they failed.
+    pub(super) fn silent(&self) -> Vec<TrackerId> {
+        let asked = self.tiers.iter().filter(|tier| tier.in_flight.is_some());
+        let unknown = asked.filter(|tier| !tier.started);
+        unknown.map(|tier| tier.trackers[tier.current]).collect()
+    }
+
     /// Tells our announces apart from others behind the same address (BEP 3 `key`).
     pub(super) const fn key(&self) -> u32 {
         self.key

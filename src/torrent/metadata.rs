@@ -198,6 +198,7 @@ impl MetadataFetch {
                 known: count(self.dialer.known()),
                 dialling: count(self.dialer.dialling()),
                 trackers: self.announcer.failures(),
+                silent: self.announcer.silent(),
             })
         } else {
             (offering == 0 || now.since(self.moved) >= STALL)

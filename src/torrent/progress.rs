@@ -89,6 +89,8 @@ pub enum WaitReason {
         dialling: u32,
         /// What each tracker last said, where it failed.
         trackers: Vec<(TrackerId, AnnounceFailure)>,
+        /// Trackers that were asked and have said nothing so far.
+        silent: Vec<TrackerId>,
     },
     /// Nobody connected sends the metadata (BEP 9).
     NoMetadata {

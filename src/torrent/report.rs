@@ -84,6 +84,7 @@ impl Torrent {
                 known: self.dialer.known() as u32,
                 dialling: self.dialer.dialling() as u32,
                 trackers: self.announcer.failures(),
+                silent: self.announcer.silent(),
             });
         }
         if self.is_complete() {

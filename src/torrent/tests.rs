@@ -201,7 +201,9 @@ fn trackers_hear_started_completed_and_stopped() {
 fn nobody_connected_names_the_trackers_that_failed() {
     let mut bench = Bench::leech(1);
     let tracker = super::event::TrackerId(0);
-    bench.pass(Duration::ZERO);
+    bench.pass(Duration::from_secs(5));
+    let asked = bench.torrent.progress(bench.now).waiting;
+    assert!(matches!(asked, Some(WaitReason::NoPeers { silent, .. }) if silent == [tracker]));
     let failure = AnnounceFailure::Refused("not registered".to_owned());
     let result = Err(failure.clone());
     let actions = bench.event(Event::Announced { tracker, result });
@@ -217,7 +219,8 @@ fn nobody_connected_names_the_trackers_that_failed() {
         Some(WaitReason::NoPeers {
             known: 0,
             dialling: 0,
-            trackers
+            trackers,
+            silent: vec![],
         })
     );
 }

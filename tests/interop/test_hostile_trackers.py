@@ -3,54 +3,114 @@
 from __future__ import annotations
 
 import sys
-import time
+from pathlib import Path
 
 import pytest
 from harness import hostile_tracker
 from harness.clients import BINARY, PORT, wait_for_word
 from harness.content import KIB, assert_same, awkward_tree
 from harness.lab import TRACKER, Lab
+from harness.network import Host
+from harness.process import Process, wait_until
 
 # What a useless tracker may cost beside a good one.
 COST_SECONDS = 2.0
 
 
-def fetch_seconds(lab: Lab, trackers: list[str]) -> tuple[float, list[str]]:
-    """Fetches something that one seed has; how long that took, and what the fetch warned of."""
-    host = lab.network.host()
-    folder = lab.work / host.address
-    folder.mkdir()
+class Fetched:
+    """A fetch of something that one seed has, by these trackers, to its end."""
+
+    def __init__(self, lab: Lab, trackers: list[str]) -> None:
+        host = lab.network.host()
+        folder = lab.work / host.address
+        folder.mkdir()
+        process = fetch(lab, host, folder, trackers, "--no-seed", "--json-pieces")
+        wait_for_word(process, '"event":"complete"', 60)
+        process.succeed(30)
+        assert_same(lab.work / "content", folder / "content", modes=True)
+        self.first_piece = process.events("piece")[0]["t"]
+        self.complete = process.events("complete")[0]["t"]
+        self.warned = [event["message"] for event in process.events("warning")]
+
+
+def fetch(lab: Lab, host: Host, folder: Path, trackers: list[str], *words: object) -> Process:
+    """Starts a fetch that knows these trackers and nobody else."""
     options = [word for url in trackers for word in ("-t", url)]
     argv = [BINARY, "fetch", lab.work / "bare.torrent", "-d", folder, "-p", PORT, "--json"]
-    argv += ["--no-lpd", "--no-seed", *options]
-    process = lab.processes.start(argv, "fetch", namespace=host.namespace)
-    began = time.monotonic()
-    wait_for_word(process, '"event":"complete"', 60)
-    took = time.monotonic() - began
-    process.succeed(30)
-    assert_same(lab.work / "content", folder / "content", modes=True)
-    warned = [event["message"] for event in process.events("warning")]
-    return took, warned
+    argv += ["--no-lpd", *options, *words]
+    return lab.processes.start(argv, "fetch", namespace=host.namespace)
+
+
+def content(lab: Lab) -> None:
+    """Something to share, and a manifest of it that names nobody."""
+    tree, manifest = lab.work / "content", lab.work / "bare.torrent"
+    awkward_tree(tree, 32 * KIB)
+    lab.processes.start([BINARY, "create", tree, "-o", manifest, "-q"], "create").succeed(60)
+
+
+def useless(lab: Lab, mode: str) -> str:
+    """Starts a tracker of no use; returns its URL."""
+    host = lab.network.host()
+    argv = [sys.executable, hostile_tracker.__file__, host.address, 7000]
+    running = lab.processes.start(argv, "hostile", namespace=host.namespace)
+    wait_for_word(running, "listening", 10)
+    return f"http://{host.address}:7000/{mode}/announce"
 
 
 @pytest.mark.parametrize("mode", ["hang", "html", "redirect", "lie", "dead"])
 def test_a_fetch_completes_through_another_tracker(lab: Lab, mode: str) -> None:
     """The useless one comes first; the good one is in the next tier."""
-    content, manifest = lab.work / "content", lab.work / "bare.torrent"
-    awkward_tree(content, 32 * KIB)
-    argv = [BINARY, "create", content, "-o", manifest, "-q"]
-    lab.processes.start(argv, "create").succeed(60)
-    hostile = lab.network.host()
-    program = [sys.executable, hostile_tracker.__file__, hostile.address, 7000]
-    running = lab.processes.start(program, "hostile", namespace=hostile.namespace)
-    wait_for_word(running, "listening", 10)
+    content(lab)
+    url = useless(lab, mode)
     seed = lab.network.host()
-    argv = [BINARY, "seed", manifest, "--data", content, "-p", PORT, "--json", "-t", TRACKER]
+    argv = [BINARY, "seed", lab.work / "bare.torrent", "--data", lab.work / "content"]
+    argv += ["-p", PORT, "--json", "-t", TRACKER]
     process = lab.processes.start(argv, "seed", namespace=seed.namespace)
     wait_for_word(process, '"event":"start"', 60)
-    usual, _ = fetch_seconds(lab, [TRACKER])
-    useless = f"http://{hostile.address}:7000/{mode}/announce"
-    took, warned = fetch_seconds(lab, [useless, TRACKER])
-    assert took <= usual + COST_SECONDS
+    usual, other = Fetched(lab, [TRACKER]), Fetched(lab, [url, TRACKER])
+    print(f"{mode}: first piece after {other.first_piece:.3f} s, usually {usual.first_piece:.3f} s")
+    assert other.first_piece <= usual.first_piece + COST_SECONDS
+    assert other.complete <= usual.complete + COST_SECONDS
     if mode in ("html", "redirect", "lie"):
-        assert any(f"{hostile.address}:7000" in message for message in warned), warned
+        assert any(url in message for message in other.warned), other.warned
+
+
+@pytest.mark.parametrize(
+    ("mode", "why"),
+    [
+        ("hang", "no answer yet"),
+        ("html", "bad answer"),
+        ("redirect", "more than 5 redirects"),
+        ("lie", "bad answer"),
+    ],
+)
+def test_the_status_names_a_tracker_of_no_use(lab: Lab, mode: str, why: str) -> None:
+    """Whoever waits for it sees which one it is, and what is wrong with it."""
+    content(lab)
+    url = useless(lab, mode)
+    host = lab.network.host()
+    folder = lab.work / host.address
+    folder.mkdir()
+    process = fetch(lab, host, folder, [url])
+
+    def named() -> bool:
+        said = [event["waiting"] or "" for event in process.events("progress")]
+        return any(f"tracker {url}: " in line and why in line for line in said)
+
+    wait_until("the status names it", named, 20)
+
+
+def test_the_status_counts_the_dead_that_a_tracker_named(lab: Lab) -> None:
+    """10,000 addresses where nobody is: it says how many are tried."""
+    content(lab)
+    url = useless(lab, "dead")
+    host = lab.network.host()
+    folder = lab.work / host.address
+    folder.mkdir()
+    process = fetch(lab, host, folder, [url])
+
+    def counted() -> bool:
+        said = [event["waiting"] or "" for event in process.events("progress")]
+        return any("1 tracker named no reachable peer; dialling " in line for line in said)
+
+    wait_until("the status counts them", counted, 20)

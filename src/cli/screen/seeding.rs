@@ -180,7 +180,9 @@ impl Seeding<'_> {
     /// Why nothing moves. A seed knows of no peers until they come; that is no news.
     fn why_waiting(&self) -> Option<String> {
         match &self.progress.waiting {
-            Some(WaitReason::NoPeers { trackers, .. }) if trackers.is_empty() => {
+            Some(WaitReason::NoPeers {
+                trackers, silent, ..
+            }) if trackers.is_empty() && silent.is_empty() => {
                 let local = self.local.map(local_words);
                 let mapping = self.mapping.map(mapping_words);
                 let words = std::iter::once("nobody is connected".to_owned());

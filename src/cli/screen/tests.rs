@@ -137,11 +137,19 @@ fn every_reason_for_waiting_has_its_words() {
             known: 0,
             dialling: 0,
             trackers: vec![(TrackerId(0), refused)],
+            silent: vec![TrackerId(0)],
+        },
+        WaitReason::NoPeers {
+            known: 0,
+            dialling: 0,
+            trackers: vec![],
+            silent: vec![TrackerId(0)],
         },
         WaitReason::NoPeers {
             known: 3,
             dialling: 2,
             trackers: vec![],
+            silent: vec![],
         },
         WaitReason::Choked {
             choking: 1,
@@ -164,6 +172,7 @@ fn every_reason_for_waiting_has_its_words() {
     let lines: Vec<String> = reasons.iter().map(|why| reason(why, &trackers)).collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
     tracker http://10.0.0.5:6881/announce: connection refused; no peer is known
+    tracker http://10.0.0.5:6881/announce: no answer yet; no peer is known
     1 tracker named no reachable peer; dialling 2 of 3 known peers
     choked by 1 of 1 peer
     4 peers connected, but none has any of the 12 missing pieces
@@ -183,6 +192,7 @@ fn a_fetch_without_peers_says_where_it_looked() {
         known: 0,
         dialling: 0,
         trackers: failures,
+        silent: vec![],
     });
     let idle = Duration::from_secs(15);
     let progress = Progress {

@@ -7,7 +7,9 @@ use crate::cli::units::show_counted;
 use crate::metainfo::escape::escape;
 use crate::runtime::{LocalStatus, MappingStatus};
 use crate::torrent::Progress;
+use crate::torrent::event::TrackerId;
 use crate::torrent::progress::WaitReason;
+use crate::tracker::AnnounceFailure;
 
 /// Nothing moved for this long: the status says why.
 pub(in crate::cli) const WAIT_SHOWN_AFTER: Duration = Duration::from_secs(5);
@@ -60,12 +62,10 @@ pub(super) fn reason(why: &WaitReason, trackers: &[String]) -> String {
             known,
             dialling,
             trackers: failures,
+            silent,
         } => {
-            let mut parts: Vec<String> = failures
-                .iter()
-                .map(|(id, why)| format!("tracker {}: {why}", tracker_url(trackers, id.0)))
-                .collect();
-            if failures.is_empty() {
+            let mut parts = of_trackers(failures, silent, trackers);
+            if parts.is_empty() {
                 parts.push(match trackers.len() {
                     0 => "no tracker is named".into(),
                     asked => format!(
@@ -117,6 +117,21 @@ pub(super) fn reason(why: &WaitReason, trackers: &[String]) -> String {
             )
         }
     }
+}
+
+/// What trackers say that are of no use; what one said before says more than that it is asked again.
+fn of_trackers(
+    failures: &[(TrackerId, AnnounceFailure)],
+    silent: &[TrackerId],
+    trackers: &[String],
+) -> Vec<String> {
+    let failed = failures
+        .iter()
+        .map(|(id, why)| format!("tracker {}: {why}", tracker_url(trackers, id.0)));
+    let has_failed = |id| failures.iter().any(|&(failed, _)| failed == id);
+    let silent = silent.iter().filter(|&&id| !has_failed(id));
+    let silent = silent.map(|id| format!("tracker {}: no answer yet", tracker_url(trackers, id.0)));
+    failed.chain(silent).collect()
 }
 
 fn no_metadata(peers: u32, offering: u32) -> String {
