@@ -89,6 +89,9 @@ pub(super) struct DhtSource {
     pub(super) bind: Option<IpAddr>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) progress: watch::Receiver<Observed>,
+    /// Whether others are told of us, where [`DhtUse`] lets them be: not while nobody knows whether
+    /// the manifest is private (BEP 27).
+    pub(super) announces: bool,
     /// The port of the gateway that leads to us, where one is asked for.
     pub(super) mapping: Option<portmap::Shared>,
 }
@@ -109,7 +112,8 @@ impl DhtSource {
             while let Some(peers) = found.next().await {
                 self.tell(peers.into_iter().map(SocketAddr::V4)).await;
             }
-            if self.config.when != DhtUse::IfAlone
+            if self.announces
+                && self.config.when != DhtUse::IfAlone
                 && let Err(error) = node.announce_peer(id, Some(self.far_port())).await
             {
                 tracing::debug!("not announced in the DHT: {error}");

@@ -222,6 +222,7 @@ impl Network {
                 bind: config.bind,
                 events: self.events.clone(),
                 progress: self.progress.subscribe(),
+                announces: false,
                 mapping: None,
             };
             spawn_local(dht.run());

@@ -211,6 +211,7 @@ impl Neighbours<'_> {
                 bind: config.bind,
                 events: self.hub.events.clone(),
                 progress: self.progress.subscribe(),
+                announces: true,
                 mapping: mapping.map(Mapping::shared),
             };
             spawn_local(dht.run());

@@ -71,7 +71,7 @@ pub struct SessionConfig {
     /// How the gateway of this network is asked to pass connections from outside on to us, if it is.
     pub port_mapping: Option<PortMapConfig>,
     /// URLs of servers that have the content (BEP 19), of which the first three are asked if anything
-    /// is missing; none for a private manifest (BEP 27).
+    /// is missing.
     pub web_seeds: Vec<String>,
     /// Whether the port also answers HTTP: the manifest, a tracker for the swarm, the files. Only
     /// with all of the content, and never for a private manifest (BEP 27).
@@ -159,7 +159,7 @@ impl Session {
             let piece = meta.layout().piece(index);
             piece.is_some_and(|piece| !have.has(piece))
         });
-        if !lacks || meta.is_private() {
+        if !lacks {
             config.web_seeds.clear();
         }
         if meta.is_private() {

@@ -1,7 +1,7 @@
 """A node of the DHT (BEP 5) that others can start from, written from the specification.
 
 Run: `dht_node.py ADDRESS PORT`. Prints `listening`, then a line `announce ADDRESS:PORT` for each peer
-that announces itself. It knows the nodes that asked it, and the peers that announced to it.
+that announces itself, and `asked ADDRESS` for each search for peers. It knows the nodes that asked it, and the peers that announced to it.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class Node:
         if kind in (b"find_node", b"get_peers"):
             answer[b"nodes"] = known
         if kind == b"get_peers":
+            print(f"asked {address[0]}", flush=True)
             answer[b"token"] = self.token(address)
             peers = self.peers.get(arguments[b"info_hash"])
             if peers:

@@ -12,12 +12,14 @@ import pytest
 from harness import dht_node, sniffer
 from harness.clients import BINARY, PORT, wait_for_word
 from harness.content import KIB, assert_same, awkward_tree
-from harness.lab import Lab
+from harness.lab import TRACKER, Lab
 from harness.network import Host
 from harness.process import Process, wait_until
 
 # Local discovery announces at once, a DHT would be asked at once, and 3 s later by who is alone.
 WATCHED_SECONDS = 6.0
+# TEST-NET-1 (RFC 5737), which no program takes for its own network.
+PUBLIC = ["--dht-bootstrap", "198.51.100.7:6881"]
 
 
 def swarm(lab: Lab, host: Host, *words: object) -> Process:
@@ -36,24 +38,31 @@ def content(lab: Lab) -> tuple[Path, Path]:
     return tree, manifest
 
 
-def test_machines_find_each_other_through_the_dht(lab: Lab) -> None:
-    """They know nothing but one node of a DHT that nobody else is part of."""
-    tree, manifest = content(lab)
+def dht_of_our_own(lab: Lab) -> tuple[Process, list[object]]:
+    """A node that nobody else knows, and the words that make a program know nothing else."""
     node = lab.network.host()
     argv = [sys.executable, dht_node.__file__, node.address, 6881]
     dht = lab.processes.start(argv, "dht-node", namespace=node.namespace)
     wait_for_word(dht, "listening", 10)
-    only = ["--dht-bootstrap", f"{node.address}:6881", "--no-lpd"]
+    return dht, ["--dht-bootstrap", f"{node.address}:6881", "--no-lpd"]
+
+
+@pytest.mark.parametrize("by", ["manifest", "link"])
+def test_machines_find_each_other_through_the_dht(lab: Lab, by: str) -> None:
+    """They know nothing but one node of a DHT that nobody else is part of."""
+    tree, manifest = content(lab)
+    dht, only = dht_of_our_own(lab)
     seed = lab.network.host()
-    swarm(lab, seed, "seed", manifest, "--data", tree, "--no-serve", *only)
+    seeding = swarm(lab, seed, "seed", manifest, "--data", tree, "--no-serve", *only)
     announced = f"announce {seed.address}:{PORT}"
     wait_until("the seed is announced", lambda: announced in dht.stdout(), 30)
+    what = manifest if by == "manifest" else seeding.events("start")[0]["infohash"]
     hosts = [lab.network.host() for _ in range(3)]
     fetching = []
     for host in hosts:
         folder = lab.work / host.address
         folder.mkdir()
-        fetching.append(swarm(lab, host, "fetch", manifest, "-d", folder, *only))
+        fetching.append(swarm(lab, host, "fetch", what, "-d", folder, *only))
     for host, process in zip(hosts, fetching):
         process.succeed(60)
         assert_same(tree, lab.work / host.address / "content", modes=True)
@@ -104,7 +113,42 @@ def test_whoever_is_told_to_go_further_does(lab: Lab) -> None:
     awkward_tree(tree, 32 * KIB)
     host = lab.network.host()
     packets = watched(lab, host)
-    # TEST-NET-1 (RFC 5737), which no program takes for its own network.
-    public = ["--dht-bootstrap", "198.51.100.7:6881"]
-    swarm(lab, host, "seed", tree, "--scope", "internet", *public)
+    swarm(lab, host, "seed", tree, "--scope", "internet", *PUBLIC)
     wait_until("it asks", lambda: "198.51.100.7" in packets.stdout(), 30)
+
+
+def test_who_has_only_a_link_asks_the_dht_but_is_not_named_in_it(lab: Lab) -> None:
+    """A link does not say whether its swarm is private (BEP 27): the manifest must come first."""
+    dht, only = dht_of_our_own(lab)
+    host = lab.network.host()
+    swarm(lab, host, "fetch", "0123456789abcdef0123456789abcdef01234567", *only)
+    asked = f"asked {host.address}"
+    wait_until("it asked twice", lambda: dht.stdout().count(asked) >= 2, 30)
+    assert "announce" not in dht.stdout()
+
+
+@pytest.mark.parametrize("words", [[], ["--scope", "internet", *PUBLIC]])
+def test_a_private_manifest_tells_nobody_but_whom_it_names(lab: Lab, words: list[str]) -> None:
+    """Its tracker and its web seed are asked (BEP 27); no multicast, no DHT, no gateway is."""
+    tree = lab.work / "content"
+    awkward_tree(tree, 32 * KIB)
+    mirror, host = lab.network.host(), lab.network.host()
+    wait_for_word(swarm(lab, mirror, "seed", tree, "--no-lpd"), '"event":"start"', 60)
+    manifest = lab.work / "private.torrent"
+    argv = [BINARY, "create", tree, "-o", manifest, "-q", "--private", "-t", TRACKER]
+    argv += ["-w", f"http://{mirror.address}:{PORT}/data/"]
+    lab.processes.start(argv, "create").succeed(60)
+    packets = watched(lab, host)
+    folder = lab.work / host.address
+    folder.mkdir()
+    began = time.monotonic()
+    fetch = swarm(lab, host, "fetch", manifest, "-d", folder, "--seed", *words)
+    wait_for_word(fetch, '"event":"complete"', 60)
+    assert_same(tree, folder / "content", modes=True)
+    assert {event["via"] for event in fetch.events("peer") if event["via"]} == {"web-seed"}
+    wait_until("enough was watched", lambda: time.monotonic() - began > WATCHED_SECONDS, 30)
+    sent = [json.loads(line) for line in packets.stdout().splitlines()[1:]]
+    told = {packet["to"] for packet in sent if packet["to"]}
+    # What the system itself says on its wire when an interface comes up (RFC 4861).
+    told = {address for address in told if not address.startswith("ff02::")}
+    assert told == {TRACKER.split("/")[2].split(":")[0], mirror.address}
