@@ -85,7 +85,9 @@ def met_after(process: Process) -> float:
     """Seconds from the start of a program to its first connection."""
     wait_for_word(process, '"state":"connected"', 20)
     peers = process.events("peer")
-    return next(event["t"] for event in peers if event["state"] == "connected")
+    met = next(event["t"] for event in peers if event["state"] == "connected")
+    print(f"met after {met:.2f} s")
+    return met
 
 
 def test_machines_that_know_no_address_meet_at_once(island: Island) -> None:
@@ -147,6 +149,7 @@ def test_one_address_typed_in_joins_two_subnets(island: Island) -> None:
     for fetch in fetches[-2:]:
         across = [event for event in fetch.events("peer") if event["addr"].startswith("10.77.0.")]
         assert across and across[0]["t"] <= MEET_WITHIN, across
+        print(f"met across after {across[0]['t']:.2f} s")
     via = {event["via"] for fetch in fetches for event in fetch.events("peer")}
     assert "pex" in via, via
     assert seed.stop() == 0
