@@ -1,5 +1,5 @@
 //! GET over HTTP and HTTPS, for trackers, manifests and web seeds: no credentials, no cookies, no
-//! cache, a connection for each request.
+//! cache; a connection for each request, unless the asker keeps it for its next one.
 //!
 //! Addresses are resolved once and dialled as resolved; `reach` keeps a stranger's URL or redirect
 //! from leading into networks that the stranger cannot see. Name resolution runs on a thread that
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{self, HeaderMap};
 use hyper::{Request, StatusCode};
@@ -31,7 +31,7 @@ use super::scope::Scope;
 use crate::tracker::url::{Host, Scheme};
 use crate::tracker::{AnnounceFailure, TrackerUrl};
 use connect::{connect, resolve, unreachable};
-use reach::reach;
+use reach::{Reach, reach};
 
 /// Redirects followed.
 const REDIRECTS_MAX: usize = 5;
@@ -65,6 +65,8 @@ pub struct Ask {
     pub range: Option<Range<u64>>,
     /// Whether the answer may come compressed with gzip.
     pub gzip: bool,
+    /// Whether the connection may be wanted for another request ([`Answer::kept`]).
+    pub keep: bool,
 }
 
 impl Ask {
@@ -75,6 +77,7 @@ impl Ask {
             accept: None,
             range: None,
             gzip: false,
+            keep: false,
         }
     }
 }
@@ -89,8 +92,17 @@ pub struct Answer {
     /// Who gave it.
     pub from: SocketAddr,
     body: Incoming,
-    /// The connection must be polled for the body to come.
-    connection: JoinHandle<()>,
+    over: Kept,
+}
+
+/// A connection that may bear another request to the same server.
+#[derive(Debug)]
+pub struct Kept {
+    server: (Scheme, String),
+    from: SocketAddr,
+    sender: http1::SendRequest<Empty<Bytes>>,
+    /// It must be polled for anything to come.
+    _connection: Driven,
 }
 
 impl Answer {
@@ -127,15 +139,14 @@ impl Answer {
         Ok(body)
     }
 
+    /// The connection, once the body has come to its end.
+    pub fn kept(self) -> Option<Kept> {
+        (self.body.is_end_stream() && !self.over.sender.is_closed()).then_some(self.over)
+    }
+
     /// The value of a header, if it is text.
     pub fn header(&self, name: header::HeaderName) -> Option<&str> {
         text(&self.headers, name)
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.connection.abort();
     }
 }
 
@@ -180,23 +191,38 @@ impl Web {
     /// # Errors
     /// Why there is no answer. A status that is no success is an answer.
     pub async fn get(&self, url: &TrackerUrl, ask: &Ask) -> Result<Answer, AnnounceFailure> {
+        self.ask_over(None, url, ask).await
+    }
+
+    /// The same over a connection that was kept, if that leads to the same server and still stands.
+    ///
+    /// # Errors
+    /// As [`Web::get`].
+    pub async fn ask_over(
+        &self,
+        kept: Option<Kept>,
+        url: &TrackerUrl,
+        ask: &Ask,
+    ) -> Result<Answer, AnnounceFailure> {
         let mut url = url.clone();
         let mut floor = None;
+        let mut kept = kept.filter(|kept| kept.leads_to(&url, ask));
         for _ in 0..=REDIRECTS_MAX {
             if url.scheme() == Scheme::Udp {
                 return Err(bad("redirected to UDP"));
             }
-            let addrs = resolve(&url, self, (ask.caution, floor)).await?;
-            let stream = connect(self, &addrs).await?;
-            let peer = stream.peer_addr().map_err(|error| unreachable(&error))?;
-            floor = floor.max(reach(peer.ip()));
-            let answer = if url.scheme() == Scheme::Https {
-                let tls = self.tls.connect(server_name(&url)?, stream).await;
-                let tls = tls.map_err(|error| unreachable(&error))?;
-                exchange((tls, peer), &url, ask).await?
-            } else {
-                exchange((stream, peer), &url, ask).await?
+            let again = match kept.take() {
+                // It may have been closed meanwhile, which says nothing of the server.
+                Some(kept) => exchange(kept, &url, ask).await.ok(),
+                None => None,
             };
+            let answer = match again {
+                Some(answer) => answer,
+                None => {
+                    exchange(self.connect(&url, (ask.caution, floor)).await?, &url, ask).await?
+                }
+            };
+            floor = floor.max(reach(answer.from.ip()));
             if !is_redirect(answer.status) {
                 return Ok(answer);
             }
@@ -205,6 +231,40 @@ impl Web {
         }
         Err(bad("more than 5 redirects"))
     }
+
+    async fn connect(
+        &self,
+        url: &TrackerUrl,
+        trust: (Caution, Option<Reach>),
+    ) -> Result<Kept, AnnounceFailure> {
+        let addrs = resolve(url, self, trust).await?;
+        let stream = connect(self, &addrs).await?;
+        let from = stream.peer_addr().map_err(|error| unreachable(&error))?;
+        let (sender, connection) = if url.scheme() == Scheme::Https {
+            let tls = self.tls.connect(server_name(url)?, stream).await;
+            drive(tls.map_err(|error| unreachable(&error))?).await?
+        } else {
+            drive(stream).await?
+        };
+        Ok(Kept {
+            server: server_of(url),
+            from,
+            sender,
+            _connection: connection,
+        })
+    }
+}
+
+impl Kept {
+    /// Whether it may be used for this: the server is the same, and may be asked that, too.
+    fn leads_to(&self, url: &TrackerUrl, ask: &Ask) -> bool {
+        let trust = (ask.caution, None);
+        self.server == server_of(url) && connect::admitted(url, self.from.ip(), trust)
+    }
+}
+
+fn server_of(url: &TrackerUrl) -> (Scheme, String) {
+    (url.scheme(), url.authority())
 }
 
 fn is_redirect(status: StatusCode) -> bool {
@@ -226,49 +286,44 @@ fn server_name(url: &TrackerUrl) -> Result<ServerName<'static>, AnnounceFailure>
     }
 }
 
-/// Sends the request and reads the head of the answer; the connection is not used again.
-async fn exchange<S>(
-    (stream, from): (S, SocketAddr),
-    url: &TrackerUrl,
-    ask: &Ask,
-) -> Result<Answer, AnnounceFailure>
+/// Begins to speak HTTP.
+async fn drive<S>(stream: S) -> Result<(http1::SendRequest<Empty<Bytes>>, Driven), AnnounceFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = http1::Builder::new()
+    let (sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD_LEN_MAX)
         .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
         .await
         .map_err(|error| broken(&error))?;
-    let connection = Driven(Some(tokio::spawn(async move {
+    let connection = Driven(tokio::spawn(async move {
         // How it ends, the body tells.
         let _ = connection.await;
-    })));
-    let response = sender.send_request(request(url, ask)?).await;
+    }));
+    Ok((sender, connection))
+}
+
+/// Sends the request and reads the head of the answer.
+async fn exchange(mut over: Kept, url: &TrackerUrl, ask: &Ask) -> Result<Answer, AnnounceFailure> {
+    over.sender.ready().await.map_err(|error| broken(&error))?;
+    let response = over.sender.send_request(request(url, ask)?).await;
     let (head, body) = response.map_err(|error| broken(&error))?.into_parts();
     Ok(Answer {
         status: head.status,
         headers: head.headers,
-        from,
+        from: over.from,
         body,
-        connection: connection.kept(),
+        over,
     })
 }
 
-/// A connection that ends when nobody waits for its answer any more.
-struct Driven(Option<JoinHandle<()>>);
-
-impl Driven {
-    fn kept(mut self) -> JoinHandle<()> {
-        self.0.take().expect("kept once")
-    }
-}
+/// A connection that ends when nobody waits for anything of it any more.
+#[derive(Debug)]
+struct Driven(JoinHandle<()>);
 
 impl Drop for Driven {
     fn drop(&mut self) {
-        if let Some(connection) = &self.0 {
-            connection.abort();
-        }
+        self.0.abort();
     }
 }
 
@@ -277,8 +332,10 @@ fn request(url: &TrackerUrl, ask: &Ask) -> Result<Request<Empty<Bytes>>, Announc
     let mut request = Request::get(url.target())
         .header(header::HOST, url.authority())
         .header(header::USER_AGENT, USER_AGENT)
-        .header(header::ACCEPT_ENCODING, encoding)
-        .header(header::CONNECTION, "close");
+        .header(header::ACCEPT_ENCODING, encoding);
+    if !ask.keep {
+        request = request.header(header::CONNECTION, "close");
+    }
     if let Some(accept) = ask.accept {
         request = request.header(header::ACCEPT, accept);
     }

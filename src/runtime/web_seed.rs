@@ -22,7 +22,7 @@ use super::link::Link;
 use super::notices::Notices;
 use super::outbox::{Waiting, piece_header};
 use super::receive::Receiver;
-use super::web::Web;
+use super::web::{Kept, Web};
 use crate::hash;
 use crate::ids::PeerId;
 use crate::layout::Block;
@@ -135,6 +135,8 @@ struct Source<'a> {
     /// What was queued for a peer, as it would read it.
     said: RefCell<BytesMut>,
     input: BytesMut,
+    /// The connection that bore the last request.
+    kept: Option<Kept>,
     /// Payload bytes.
     came: u64,
 }
@@ -180,6 +182,7 @@ impl<'a> Source<'a> {
             asked: RefCell::default(),
             said: RefCell::default(),
             input: BytesMut::new(),
+            kept: None,
             came: 0,
         }
     }
@@ -313,7 +316,7 @@ impl<'a> Source<'a> {
     ) -> Result<(), Failure> {
         let mut missing = part.end - part.start;
         let web = Rc::clone(&self.seed.web);
-        let opened = range::open(&web, url, (part, len));
+        let opened = range::open((&web, self.kept.take()), url, (part, len));
         let mut answer = self.unless_closed(opened).await??;
         while let Some(bytes) = self.unless_closed(answer.next()).await?? {
             missing = missing
@@ -324,6 +327,7 @@ impl<'a> Source<'a> {
         if missing > 0 {
             return Err(Failure::Passing("ended too early".into()));
         }
+        self.kept = answer.kept();
         Ok(())
     }
 

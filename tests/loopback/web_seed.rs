@@ -1,7 +1,10 @@
 //! Web seeds as sources: the HTTP side of another seed, good, lying, and somebody else's server.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use swarm::runtime::{Session, SessionConfig};
 use swarm::torrent::event::Notice;
@@ -130,4 +133,102 @@ fn a_server_that_does_not_give_what_it_is_asked_for_is_named() {
         );
         drop(fetcher);
     }
+}
+
+/// What a mirror saw.
+#[derive(Default)]
+struct Seen {
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+/// A mirror of the content that ends each connection after so many answers, without a word.
+fn mirror(content: &Content, answers: usize) -> (String, Arc<Seen>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (root, seen) = (content.dir.path().to_owned(), Arc::new(Seen::default()));
+    let watched = Arc::clone(&seen);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            watched.connections.fetch_add(1, Ordering::Relaxed);
+            let (root, watched) = (root.clone(), Arc::clone(&watched));
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.unwrap());
+                for _ in 0..answers {
+                    let Some((path, range)) = read_request(&mut reader) else {
+                        return;
+                    };
+                    watched.requests.fetch_add(1, Ordering::Relaxed);
+                    let file = std::fs::read(root.join(path)).unwrap();
+                    let head = format!(
+                        "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\n\
+                         Content-Range: bytes {}-{}/{}\r\n\r\n",
+                        range.len(),
+                        range.start,
+                        range.end - 1,
+                        file.len()
+                    );
+                    let _ = reader.get_mut().write_all(head.as_bytes());
+                    let _ = reader.get_mut().write_all(&file[range]);
+                }
+            });
+        }
+    });
+    (url, seen)
+}
+
+/// The path and the range that are asked for; `None` at the end of the connection.
+fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Range<usize>)> {
+    let (mut path, mut range) = (None, None);
+    for line in reader.lines() {
+        let line = line.ok()?;
+        if line.is_empty() {
+            return path.zip(range);
+        }
+        if let Some(rest) = line.strip_prefix("GET /") {
+            path = rest.split(' ').next().map(str::to_owned);
+        }
+        if let Some((_, bytes)) = line.split_once("bytes=") {
+            let (first, last) = bytes.split_once('-')?;
+            range = Some(first.parse().ok()?..last.parse::<usize>().ok()? + 1);
+        }
+    }
+    None
+}
+
+const MANY: [(&str, usize); 5] = [
+    ("a", 300_000),
+    ("b", 300_000),
+    ("c", 300_000),
+    ("d", 300_000),
+    ("e", 300_000),
+];
+
+#[test]
+fn a_web_seed_is_asked_over_one_connection() {
+    let content = Content::new(&MANY, 32 << 10);
+    let (url, seen) = mirror(&content, usize::MAX);
+    let dir = tempfile::tempdir().unwrap();
+    let mut fetcher = content.fetch_with(dir.path(), from(&[url]));
+    await_complete(&mut fetcher);
+    content.assert_copied_to(dir.path());
+    let requests = seen.requests.load(Ordering::Relaxed);
+    assert!(
+        requests > MANY.len(),
+        "one for each file and the first look: {requests}"
+    );
+    // The first look has one of its own.
+    let connections = seen.connections.load(Ordering::Relaxed);
+    assert!(connections <= 2, "{connections} for {requests} requests");
+}
+
+#[test]
+fn a_connection_that_was_closed_meanwhile_is_made_anew() {
+    let content = Content::new(&MANY, 32 << 10);
+    let (url, seen) = mirror(&content, 1);
+    let dir = tempfile::tempdir().unwrap();
+    let mut fetcher = content.fetch_with(dir.path(), from(&[url]));
+    await_complete(&mut fetcher);
+    content.assert_copied_to(dir.path());
+    assert!(seen.connections.load(Ordering::Relaxed) > MANY.len());
 }

@@ -55,7 +55,11 @@ pub(in crate::runtime) async fn resolve(
     Ok(addrs)
 }
 
-fn admitted(url: &TrackerUrl, ip: IpAddr, (caution, floor): (Caution, Option<Reach>)) -> bool {
+pub(super) fn admitted(
+    url: &TrackerUrl,
+    ip: IpAddr,
+    (caution, floor): (Caution, Option<Reach>),
+) -> bool {
     let here = ip.to_canonical().is_loopback() || ip.is_unspecified();
     let Some(reach) = reach(ip) else {
         return false;

@@ -8,7 +8,7 @@ use hyper::header;
 
 use super::Failure;
 use crate::metainfo::{FileKind, FileMode, Metainfo};
-use crate::runtime::web::{Answer, Ask, Caution, Web};
+use crate::runtime::web::{Answer, Ask, Caution, Kept, Web};
 use crate::tracker::TrackerUrl;
 use crate::tracker::url::escaped;
 
@@ -72,7 +72,7 @@ impl<'a> Ranges<'a> {
             .find(|file| file.kind == FileKind::Regular && file.len > 0)
             .ok_or_else(|| Failure::Useless("there is nothing to fetch".into()))?;
         let url = self.url(file.path.elements());
-        let answer = open(web, &url, (0..1, file.len)).await?;
+        let answer = open((web, None), &url, (0..1, file.len)).await?;
         Ok(answer.from)
     }
 
@@ -86,18 +86,19 @@ impl<'a> Ranges<'a> {
     }
 }
 
-/// Opens exactly this part of a file that is `len` bytes long.
+/// Opens exactly this part of a file that is `len` bytes long, over the connection that was kept.
 pub(super) async fn open(
-    web: &Web,
+    (web, kept): (&Web, Option<Kept>),
     url: &str,
     (part, len): (Range<u64>, u64),
 ) -> Result<Answer, Failure> {
     let url = TrackerUrl::parse(url)?;
     let ask = Ask {
         range: Some(part.clone()),
+        keep: true,
         ..Ask::all(Caution::WebSeed)
     };
-    let answer = web.get(&url, &ask).await?;
+    let answer = web.ask_over(kept, &url, &ask).await?;
     judge(&answer, &part, len).map(|()| answer)
 }
 
