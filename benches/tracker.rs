@@ -1,6 +1,6 @@
 //! How many announces a second does `swarm tracker` answer, over UDP and over HTTP keep-alive, with
 //! 10,000 swarms of 50 peers in memory, and how much memory is that? opentracker, where it is
-//! installed, does the same beside it.
+//! installed (`apt-get install opentracker`), does the same beside it.
 //!
 //! Everything runs on this machine, so the load generator takes its share of the processor, too.
 //! Run: `cargo bench --bench tracker [-- SECONDS]`.
@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -100,7 +100,7 @@ fn measure(name: &str, argv: &[&str], port: u16, span: Duration) {
     let took = client.announce((0..).map(scattered), Some(span));
     let count = client.answered - count;
     let cpu = cpu_seconds(running.0.id()) - cpu;
-    let http = http_rate(addr, span);
+    let (http, stays) = http_rate(addr, span);
     println!(
         "{name:<12} {:>10.0} {:>10} {:>10.0} {:>12.1} {:>12.0}",
         count as f64 / took.as_secs_f64(),
@@ -109,6 +109,12 @@ fn measure(name: &str, argv: &[&str], port: u16, span: Duration) {
         cpu * 1e6 / count as f64,
         memory(running.0.id()),
     );
+    if !stays {
+        println!(
+            "{:<12} over HTTP: a connection for each announce, it keeps none",
+            ""
+        );
+    }
 }
 
 /// The `number`th announcement in an order that goes from swarm to swarm.
@@ -252,29 +258,38 @@ impl Udp {
     }
 }
 
-/// Announces a second over connections that stay open, one at a time on each.
-fn http_rate(addr: SocketAddr, span: Duration) -> f64 {
+/// Announces a second over connections, one at a time on each, and whether these stay open for more
+/// than one.
+fn http_rate(addr: SocketAddr, span: Duration) -> (f64, bool) {
+    let stays = AtomicBool::new(true);
     let count = AtomicU64::new(0);
     let over = AtomicBool::new(false);
     let clock = Clock::start();
     let took = std::thread::scope(|scope| {
         for number in 0..CONNECTIONS {
-            let (count, over) = (&count, &over);
-            scope.spawn(move || converse(addr, number, count, over));
+            let (count, over, stays) = (&count, &over, &stays);
+            scope.spawn(move || {
+                if !converse(addr, number, count, over) {
+                    stays.store(false, Ordering::Relaxed);
+                }
+            });
         }
         std::thread::park_timeout(span);
         over.store(true, Ordering::Relaxed);
         clock.now().as_secs_f64()
     });
-    count.load(Ordering::Relaxed) as f64 / took
+    let rate = count.load(Ordering::Relaxed) as f64 / took;
+    (rate, stays.load(Ordering::Relaxed))
 }
 
-fn converse(addr: SocketAddr, number: u32, count: &AtomicU64, over: &AtomicBool) {
+/// Announces until it is over; whether every connection gave more than one answer.
+fn converse(addr: SocketAddr, number: u32, count: &AtomicU64, over: &AtomicBool) -> bool {
+    let mut stays = true;
     let url = TrackerUrl::parse(&format!("http://{addr}/announce")).unwrap();
     let mut stream: Option<BufReader<TcpStream>> = None;
     for step in 0.. {
         if over.load(Ordering::Relaxed) {
-            return;
+            return stays;
         }
         let request = scattered(number + step * CONNECTIONS);
         let target = announce_url(&url, &request, None);
@@ -282,32 +297,49 @@ fn converse(addr: SocketAddr, number: u32, count: &AtomicU64, over: &AtomicBool)
             "GET {} HTTP/1.1\r\nHost: {addr}\r\nConnection: keep-alive\r\n\r\n",
             target.target()
         );
-        let reader = stream.get_or_insert_with(|| {
-            let stream = TcpStream::connect(addr).unwrap();
-            stream.set_nodelay(true).unwrap();
-            BufReader::new(stream)
-        });
-        reader.get_mut().write_all(head.as_bytes()).unwrap();
-        let (kept, body) = read_answer(reader);
+        let used = stream.take();
+        let was_used = used.is_some();
+        let mut reader = used.unwrap_or_else(|| opened(addr));
+        let mut answer = ask(&mut reader, &head);
+        if was_used && answer.is_err() {
+            // Closed without a word of warning.
+            stays = false;
+            reader = opened(addr);
+            answer = ask(&mut reader, &head);
+        }
+        let (kept, body) = answer.unwrap();
         assert!(
             body.starts_with(b"d8:complete"),
             "{}",
             String::from_utf8_lossy(&body)
         );
         count.fetch_add(1, Ordering::Relaxed);
-        if !kept {
-            stream = None;
-        }
+        stays &= kept;
+        stream = Some(reader).filter(|_| stays);
     }
+    stays
+}
+
+fn opened(addr: SocketAddr) -> BufReader<TcpStream> {
+    let stream = TcpStream::connect(addr).unwrap();
+    stream.set_nodelay(true).unwrap();
+    BufReader::new(stream)
+}
+
+fn ask(reader: &mut BufReader<TcpStream>, head: &str) -> io::Result<(bool, Vec<u8>)> {
+    reader.get_mut().write_all(head.as_bytes())?;
+    read_answer(reader)
 }
 
 /// The body of an answer, and whether the connection stays.
-fn read_answer(reader: &mut BufReader<TcpStream>) -> (bool, Vec<u8>) {
+fn read_answer(reader: &mut BufReader<TcpStream>) -> io::Result<(bool, Vec<u8>)> {
     let (mut len, mut kept) = (None, false);
     let mut line = String::new();
     loop {
         line.clear();
-        reader.read_line(&mut line).unwrap();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let lower = line.trim().to_ascii_lowercase();
         if lower.is_empty() {
             break;
@@ -321,12 +353,12 @@ fn read_answer(reader: &mut BufReader<TcpStream>) -> (bool, Vec<u8>) {
     let mut body = Vec::new();
     if let Some(len) = len {
         body.resize(len, 0);
-        reader.read_exact(&mut body).unwrap();
+        reader.read_exact(&mut body)?;
     } else {
-        reader.read_to_end(&mut body).unwrap();
+        reader.read_to_end(&mut body)?;
         kept = false;
     }
-    (kept, body)
+    Ok((kept, body))
 }
 
 /// The most memory that a process ever had, in MiB.
