@@ -4,9 +4,10 @@
 mod content;
 
 use std::fs;
+use std::io::IoSliceMut;
 
 use content::{Content, FILES};
-use swarm::storage::{Meter, StorageError, Store};
+use swarm::storage::{Meter, ReadNow, StorageError, Store};
 use tempfile::tempdir;
 
 #[test]
@@ -75,4 +76,39 @@ fn a_truncated_or_replaced_file_is_noticed() {
     let found = store.recheck(&content.pieces(), 1, &Meter::new());
     assert!(found.is_full());
     content.expect_readable(&store, &found);
+}
+
+/// Reads without waiting: two parts, from `offset` on.
+fn read_now(store: &Store, offset: u64) -> (ReadNow, Vec<u8>) {
+    let (mut first, mut second) = ([0; 7], [0; 20]);
+    let mut parts = [&mut first[..], &mut second[..]].map(IoSliceMut::new);
+    let read = store.read_now(offset, &mut parts);
+    (read, [&first[..], &second[..]].concat())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_in_memory_is_read_without_waiting_unless_it_changed() {
+    let (dir, content) = (tempdir().unwrap(), Content::bare(100_000));
+    content.put(dir.path());
+    let path = content.path(0, dir.path());
+    let store = Store::seed(content.meta.clone(), &path).unwrap();
+    // Opening a file may take time, so somebody who may wait does it first.
+    assert_eq!(read_now(&store, 5_000).0, ReadNow::WouldWait);
+    assert!(store.recheck(&content.pieces(), 1, &Meter::new()).is_full());
+    let (read, bytes) = read_now(&store, 5_000);
+    assert_eq!(read, ReadNow::Done);
+    assert_eq!(bytes, content.bytes[5_000..5_027]);
+    fs::write(&path, "changed").unwrap();
+    assert_eq!(read_now(&store, 5_000).0, ReadNow::WouldWait);
+}
+
+#[test]
+fn what_lies_in_two_files_is_not_read_without_waiting() {
+    let (dir, content) = (tempdir().unwrap(), Content::tree(&FILES));
+    content.put(dir.path());
+    let store = Store::seed(content.meta.clone(), &dir.path().join("tree")).unwrap();
+    store.recheck(&content.pieces(), 1, &Meter::new());
+    let second = content.meta.files()[1].offset;
+    assert_eq!(read_now(&store, second - 3).0, ReadNow::WouldWait);
 }

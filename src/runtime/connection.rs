@@ -6,35 +6,28 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::net::tcp::ReadHalf;
+use tokio::time::timeout;
 
-use super::disk::{ReadDone, ReadJob};
 use super::hub::Hub;
 use super::link::Link;
-use super::outbox::{TooSlow, Waiting};
 use super::receive::Receiver;
-use crate::layout::Block;
+use super::send::Outbound;
 use crate::torrent::Event;
-use crate::torrent::event::{CloseReason, Direction, PeerKey, Received, ServeOutcome};
-use crate::wire::metadata::piece_range;
-use crate::wire::{HANDSHAKE_LEN, Handshake, Message, MetadataMessage};
+use crate::torrent::event::{CloseReason, Direction, PeerKey, Received};
+use crate::wire::{HANDSHAKE_LEN, Handshake};
 
 /// A handshake takes this long at most.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A peer that takes no byte for this long is gone.
-const WRITE_STALL: Duration = Duration::from_secs(30);
 
 /// The kernel gives up on unacknowledged data after this long.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,24 +42,6 @@ pub(super) const READ_LEN: usize = 256 << 10;
 /// The same from a peer that owes us no block. It bounds what a flood of tiny messages makes us
 /// hold: 16 KiB of them come to about 100 KiB in memory. Chosen, untested.
 const IDLE_READ_LEN: usize = 16 << 10;
-
-/// How long what nobody waits for may wait for something to go with. Chosen: nobody sees a tenth of a
-/// second, and most of a swarm's `have` messages go with something else in it.
-const LATER: Duration = Duration::from_millis(100);
-
-/// The pause between two writes that carry nothing but `have` messages. At a thousand pieces a
-/// second they would be a thousand tiny writes a second to every peer. Measured: a swarm of nine
-/// at 10 MiB/s each is as fast as without it; with 20 ms it is 5 % slower.
-const HAVE_PAUSE: Duration = Duration::from_millis(4);
-
-/// Blocks read from the disk at a time: 256 KiB, which the pread + send path needs.
-const SERVE_BATCH: usize = 16;
-
-/// No metadata is queued for a peer for whom more than this waits. Chosen: a few pieces.
-const METADATA_ROOM: usize = 64 << 10;
-
-/// Batches being read or waiting to be written: one is read while the other is written.
-const SERVE_BATCHES: usize = 2;
 
 /// A connection whose handshakes are done.
 pub(super) struct Connected {
@@ -161,13 +136,7 @@ pub(super) async fn run(hub: Rc<Hub>, connected: Connected) {
         carry: BytesMut::new(),
         received: Vec::new(),
     };
-    let mut outbound = Outbound {
-        hub: &hub,
-        link: &link,
-        peer,
-        reads: 0,
-        spare: Vec::new(),
-    };
+    let mut outbound = Outbound::new(&hub, &link, peer);
     let reason = tokio::select! {
         reason = inbound.run(peer, &mut read) => reason,
         reason = outbound.run(&mut write) => reason,
@@ -219,7 +188,7 @@ impl Inbound<'_> {
         } else {
             READ_LEN
         };
-        let mut staging = self.hub.staging.borrow_mut();
+        let mut staging = self.hub.scratch.staging.borrow_mut();
         staging.clear();
         staging.reserve(len + self.carry.len());
         staging.extend_from_slice(&self.carry);
@@ -246,170 +215,7 @@ impl Inbound<'_> {
     }
 }
 
-struct Outbound<'a> {
-    hub: &'a Hub,
-    link: &'a Link,
-    peer: PeerKey,
-    /// Batches that a disk worker is reading.
-    reads: usize,
-    /// Memory for the next batches.
-    spare: Vec<Vec<u8>>,
-}
-
-impl Outbound<'_> {
-    async fn run(&mut self, socket: &mut WriteHalf<'_>) -> CloseReason {
-        let (reply, mut done) = mpsc::channel(SERVE_BATCHES);
-        let mut haves_at = Instant::now();
-        let mut later_at = None;
-        let mut stalled_at = None;
-        loop {
-            self.submit_reads(&reply).await;
-            if let Err(TooSlow) = self.give_metadata() {
-                return CloseReason::Io("does not read what it is sent".into());
-            }
-            let now = Instant::now();
-            let write_at = match self.link.outbox.borrow().waiting() {
-                Waiting::Nothing => None,
-                Waiting::Later => Some(*later_at.get_or_insert(now + LATER)),
-                Waiting::Haves => Some(haves_at),
-                Waiting::More => Some(now),
-            };
-            let must_write = write_at.is_some_and(|at| at <= now);
-            let soon = write_at.filter(|&at| now < at);
-            let stall = if must_write {
-                *stalled_at.get_or_insert(now + WRITE_STALL)
-            } else {
-                now
-            };
-            tokio::select! {
-                biased;
-                () = self.link.changed() => {
-                    if self.link.is_closed() {
-                        self.write_last_words(socket);
-                        return CloseReason::Shutdown;
-                    }
-                }
-                Some(read) = done.recv() => self.take(read).await,
-                written = poll_fn(|cx| self.poll_write(socket, cx)), if must_write => {
-                    if let Err(error) = written {
-                        return closed_by(&error);
-                    }
-                    stalled_at = None;
-                    haves_at = now + HAVE_PAUSE;
-                    later_at = None;
-                    self.report_sent().await;
-                }
-                () = sleep_until(soon.unwrap_or(now)), if soon.is_some() => {}
-                () = sleep_until(stall), if must_write => {
-                    return CloseReason::TimedOut(WRITE_STALL.as_secs());
-                }
-            }
-        }
-    }
-
-    /// Has the next blocks read, as far as there is room for them.
-    async fn submit_reads(&mut self, reply: &mpsc::Sender<ReadDone>) {
-        while self.reads + self.link.outbox.borrow().frames() < SERVE_BATCHES {
-            let blocks = self.next_blocks();
-            if blocks.is_empty() {
-                return;
-            }
-            let job = ReadJob {
-                blocks,
-                buffer: self.spare.pop().unwrap_or_default(),
-                reply: reply.clone(),
-            };
-            match self.hub.disk.read(job) {
-                Ok(()) => self.reads += 1,
-                Err(job) => self.report(job.blocks, ServeOutcome::Unreadable).await,
-            }
-        }
-    }
-
-    /// Queues pieces of the metadata, as far as there is room for them.
-    fn give_metadata(&self) -> Result<(), TooSlow> {
-        let mut outbox = self.link.outbox.borrow_mut();
-        while outbox.control_len() < METADATA_ROOM {
-            let Some((id, piece)) = self.link.to_tell.borrow_mut().pop_front() else {
-                break;
-            };
-            let info = self.hub.meta.info_bytes();
-            let len = u32::try_from(info.len()).unwrap_or(u32::MAX);
-            if let Some(range) = piece_range(piece, len) {
-                let data = MetadataMessage::Data {
-                    piece,
-                    total_len: Some(u64::from(len)),
-                    bytes: Bytes::copy_from_slice(&info[range]),
-                };
-                let payload = data.encode();
-                outbox.send(&Message::Extended { id, payload })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn next_blocks(&self) -> Vec<Block> {
-        let mut waiting = self.link.to_serve.borrow_mut();
-        let count = waiting.len().min(SERVE_BATCH);
-        waiting.drain(..count).collect()
-    }
-
-    async fn take(&mut self, read: ReadDone) {
-        self.reads -= 1;
-        if !read.frames.blocks.is_empty() {
-            self.link.outbox.borrow_mut().push(read.frames);
-        }
-        if !read.unreadable.is_empty() {
-            self.report(read.unreadable, ServeOutcome::Unreadable).await;
-        }
-    }
-
-    fn poll_write(&self, socket: &mut WriteHalf<'_>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut outbox = self.link.outbox.borrow_mut();
-        let count = ready!(Pin::new(socket).poll_write_vectored(cx, &outbox.slices()))?;
-        outbox.advance(count);
-        Poll::Ready(Ok(()))
-    }
-
-    /// Writes what the socket takes at once: the last `have` tells a seed that we are complete.
-    fn write_last_words(&self, socket: &WriteHalf<'_>) {
-        let mut outbox = self.link.outbox.borrow_mut();
-        while !matches!(outbox.waiting(), Waiting::Nothing) {
-            match socket.try_write_vectored(&outbox.slices()) {
-                Ok(count) if count > 0 => outbox.advance(count),
-                _ => return,
-            }
-        }
-    }
-
-    /// Reports the batches of which the last byte is written.
-    async fn report_sent(&mut self) {
-        loop {
-            let Some(done) = self.link.outbox.borrow_mut().pop_done() else {
-                return;
-            };
-            let idle = self.link.to_serve.borrow().is_empty() && self.reads == 0;
-            if idle {
-                self.spare.clear();
-            } else {
-                self.spare.push(done.bytes);
-            }
-            self.report(done.blocks, ServeOutcome::Sent).await;
-        }
-    }
-
-    async fn report(&self, blocks: Vec<Block>, outcome: ServeOutcome) {
-        self.hub
-            .tell(Event::Served {
-                peer: self.peer,
-                blocks,
-                outcome,
-            })
-            .await;
-    }
-}
-
-fn closed_by(error: &io::Error) -> CloseReason {
+pub(super) fn closed_by(error: &io::Error) -> CloseReason {
     match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => CloseReason::ByPeer,
         io::ErrorKind::TimedOut => CloseReason::TimedOut(USER_TIMEOUT.as_secs()),

@@ -17,9 +17,14 @@ use super::outbox::ControlBytes;
 use super::scope::Scope;
 use crate::layout::Layout;
 use crate::metainfo::Metainfo;
+use crate::storage::Store;
 use crate::torrent::Event;
 use crate::torrent::event::{PeerKey, Received};
 use crate::wire::Handshake;
+
+/// Batches' worth of memory kept for the next ones, of all connections together; more than one only
+/// where sockets take a batch in parts. Chosen.
+const SPARE_MAX: usize = 8;
 
 /// The common ground of driver, connections, listener and dials.
 #[derive(Debug)]
@@ -27,14 +32,15 @@ pub(super) struct Hub {
     /// What we say first to every peer.
     pub(super) ours: Handshake,
     pub(super) layout: Layout,
+    /// What is sent lies here.
+    pub(super) store: Arc<Store>,
     /// What peers who come with a magnet link ask us for.
     pub(super) meta: Arc<Metainfo>,
     /// To the driver. Tasks wait when it is full; the driver never waits for a task.
     pub(super) events: mpsc::Sender<Event>,
     pub(super) disk: DiskQueue,
     pub(super) buffers: RefCell<PieceBuffers>,
-    /// What a socket is read into, one after the other: it stays in the processor's cache.
-    pub(super) staging: RefCell<BytesMut>,
+    pub(super) scratch: Scratch,
     /// Connections that the core knows of, or will when it gets to their `Connected`.
     pub(super) links: RefCell<BTreeMap<PeerKey, Rc<Link>>>,
     pub(super) keys: Cell<u64>,
@@ -44,6 +50,30 @@ pub(super) struct Hub {
     pub(super) scope: Scope,
     /// Payload bytes per second that all ways out share; `None` is unlimited.
     pub(super) upload_limit: Cell<Option<u64>>,
+}
+
+/// Memory that all connections use by turns, so that it stays in the processor's cache.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// What a socket is read into.
+    pub(super) staging: RefCell<BytesMut>,
+    /// For blocks on their way out, used last first.
+    spare: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Scratch {
+    /// Memory with anything in it.
+    pub(super) fn take(&self) -> Vec<u8> {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps memory for the next one who needs some, unless there is enough.
+    pub(super) fn give(&self, memory: Vec<u8>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_MAX {
+            spare.push(memory);
+        }
+    }
 }
 
 impl Hub {

@@ -26,6 +26,7 @@ pub mod portmap;
 mod receive;
 pub mod scope;
 mod seats;
+mod send;
 pub mod session;
 pub mod tracker;
 mod upkeep;

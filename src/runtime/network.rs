@@ -9,18 +9,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use bytes::BytesMut;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{LocalSet, spawn_local};
 
 use super::announce::Announcer;
-use super::buffers::PieceBuffers;
+use super::buffers::{PieceBuffers, Pool};
 use super::clock::Clock;
 use super::dht::DhtSource;
 use super::disk::{DiskContext, DiskQueue};
 use super::driver::Driver;
 use super::http::Site;
-use super::hub::Hub;
+use super::hub::{Hub, Scratch};
 use super::lsd::{self, Lsd};
 use super::notices::Notices;
 use super::portmap::{Mapping, PortMap};
@@ -30,6 +29,7 @@ use super::web_seed::{WEB_SEEDS_MAX, WebSeed};
 use super::{dial, listener};
 use crate::bitfield::Bitfield;
 use crate::metainfo::Metainfo;
+use crate::storage::Store;
 use crate::torrent::event::PeerSource;
 use crate::torrent::{Content, Event, Torrent};
 use crate::tracker::server::Resident;
@@ -82,6 +82,7 @@ impl Network {
             store,
             meta,
         } = self.context;
+        let buffers = buffers(&self.content, &pool, &store);
         let hub = Rc::new(Hub {
             ours: Handshake {
                 reserved: Reserved::OURS,
@@ -89,16 +90,12 @@ impl Network {
                 peer_id: self.config.torrent.peer_id,
             },
             layout: self.content.layout,
+            store,
             meta,
             events,
             disk: self.disk,
-            buffers: RefCell::new(PieceBuffers::new(
-                self.content.layout,
-                self.content.padding.clone(),
-                pool.clone(),
-                store.scratch_dir().unwrap_or_else(std::env::temp_dir),
-            )),
-            staging: RefCell::new(BytesMut::new()),
+            buffers: RefCell::new(buffers),
+            scratch: Scratch::default(),
             links: RefCell::default(),
             keys: Cell::new(0),
             queued: Cell::default(),
@@ -120,7 +117,7 @@ impl Network {
         let trackers = self.content.trackers.iter().flatten().cloned().collect();
         let (seed, now) = (self.config.rng_seed, self.clock.now());
         let port = self.config.torrent.port;
-        Driver {
+        let driver = Driver {
             torrent: Torrent::new(self.content, self.have, self.config.torrent, seed, now),
             clock: self.clock,
             hub,
@@ -136,10 +133,20 @@ impl Network {
             local,
             mapping,
             end: None,
-        }
-        .run()
-        .await;
+        };
+        // As a task like those that tell it things it is heard without a look at the sockets.
+        spawn_local(driver.run()).await.expect("it cannot panic");
     }
+}
+
+/// Where pieces come together.
+fn buffers(content: &Content, pool: &Pool, store: &Store) -> PieceBuffers {
+    PieceBuffers::new(
+        content.layout,
+        content.padding.clone(),
+        pool.clone(),
+        store.scratch_dir().unwrap_or_else(std::env::temp_dir),
+    )
 }
 
 /// Everybody that a session deals with beside its trackers: each gets a task of its own.

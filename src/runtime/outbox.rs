@@ -11,10 +11,10 @@ use std::ops::AddAssign;
 use bytes::{Buf, BytesMut};
 
 use crate::layout::Block;
+use crate::wire::codec;
 use crate::wire::{BlockRequest, Message};
 
-/// Length of what precedes a block's payload on the wire (BEP 3).
-pub(super) const PIECE_HEADER_LEN: usize = 13;
+pub(super) use codec::PIECE_HEADER_LEN;
 
 /// Control bytes that may wait for one socket. A window of 2,048 requests is 34 KiB, a bitfield at
 /// most 256 KiB; a peer that lets a MiB pile up has stopped reading.
@@ -276,11 +276,7 @@ pub(super) fn on_wire(block: Block) -> BlockRequest {
 
 /// What precedes the payload of the block on the wire.
 pub(super) fn piece_header(block: Block) -> [u8; PIECE_HEADER_LEN] {
-    let mut header = BytesMut::with_capacity(PIECE_HEADER_LEN);
-    Message::Piece(on_wire(block)).encode(&mut header);
-    header[..]
-        .try_into()
-        .expect("a piece message has 13 bytes before its payload")
+    codec::piece_header(&on_wire(block))
 }
 
 fn frame_len(block: Block) -> usize {

@@ -5,6 +5,7 @@
 
 mod handles;
 mod location;
+mod now;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -25,6 +26,7 @@ use handles::Handles;
 use location::Purpose;
 
 pub(super) use location::{Location, below_top};
+pub use now::ReadNow;
 
 /// With more files than this to make durable, one `syncfs` is cheaper. Chosen.
 pub(super) const SYNC_SINGLY_MAX: usize = 64;

@@ -22,6 +22,7 @@ mod stamp;
 pub mod verify;
 
 use std::collections::BTreeSet;
+use std::io::IoSliceMut;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +36,7 @@ use ledger::Ledger;
 use spans::piece_range;
 
 pub use error::StorageError;
+pub use files::ReadNow;
 pub use manifest::kept_manifest;
 pub use meter::Meter;
 pub use verify::{VerifyReport, verify};
@@ -102,6 +104,12 @@ impl Store {
     /// [`StorageError::Changed`] if a file is not what it was when its pieces were verified.
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
         self.files.read(offset, buf)
+    }
+
+    /// Fills `parts`, one after the other, with the content from `offset` on, if the disk need not
+    /// be waited for.
+    pub fn read_now(&self, offset: u64, parts: &mut [IoSliceMut<'_>]) -> ReadNow {
+        self.files.read_now(offset, parts)
     }
 
     /// Writes a piece whose hash is right.

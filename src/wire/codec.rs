@@ -42,8 +42,8 @@ const REJECT: u8 = 16;
 const ALLOWED_FAST: u8 = 17;
 const EXTENDED: u8 = 20;
 
-/// Length prefix, type, index and begin: what precedes the payload of a block.
-const PIECE_HEADER_LEN: usize = 13;
+/// Length prefix, type, index and begin: what precedes the payload of a block (BEP 3).
+pub const PIECE_HEADER_LEN: usize = 13;
 
 /// Bytes that are no message of the protocol. Lengths are those of the prefix: type included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -202,7 +202,7 @@ impl Message {
             Self::Have(index) => put_index(out, HAVE, *index),
             Self::Bitfield(bits) => put_bytes(out, &[BITFIELD], bits),
             Self::Request(block) => put_block(out, REQUEST, block),
-            Self::Piece(block) => put_piece_header(out, block),
+            Self::Piece(block) => out.extend_from_slice(&piece_header(block)),
             Self::Cancel(block) => put_block(out, CANCEL, block),
             Self::Port(port) => put_bytes(out, &[PORT], &port.to_be_bytes()),
             Self::Suggest(index) => put_index(out, SUGGEST, *index),
@@ -236,14 +236,15 @@ fn put_block(out: &mut BytesMut, kind: u8, block: &BlockRequest) {
     out.extend_from_slice(&bytes);
 }
 
-fn put_piece_header(out: &mut BytesMut, block: &BlockRequest) {
+/// What precedes the payload of a block.
+pub fn piece_header(block: &BlockRequest) -> [u8; PIECE_HEADER_LEN] {
     let mut bytes = [0; PIECE_HEADER_LEN];
     // What we send is at most REQUEST_LEN_MAX long, so nothing is lost by saturating.
     bytes[..4].copy_from_slice(&block.length.saturating_add(9).to_be_bytes());
     bytes[4] = PIECE;
     bytes[5..9].copy_from_slice(&block.index.to_be_bytes());
     bytes[9..].copy_from_slice(&block.begin.to_be_bytes());
-    out.extend_from_slice(&bytes);
+    bytes
 }
 
 fn put_bytes(out: &mut BytesMut, head: &[u8], payload: &[u8]) {

@@ -3,18 +3,22 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
+use tokio::time::Instant;
 
 use super::super::buffers::{PieceBuffers, Pool};
 use super::super::disk::{self, DiskContext, DiskThreads};
+use super::super::hub::Scratch;
 use super::super::notices;
 use super::*;
 use crate::hash;
 use crate::ids::PeerId;
-use crate::layout::BLOCK_LEN;
+use crate::layout::{BLOCK_LEN, Block};
 use crate::metainfo::Metainfo;
 use crate::metainfo::build::{Builder, NewFile};
 use crate::storage::{Meter, Store};
+use crate::torrent::event::ServeOutcome;
 use crate::wire::{Message, Reserved};
 
 const PIECE_LEN: u32 = 4 * BLOCK_LEN;
@@ -87,6 +91,7 @@ impl Rig {
                 peer_id: PeerId::new([b'o'; 20]),
             },
             layout,
+            store: Arc::clone(&context.store),
             meta,
             events: sender,
             disk,
@@ -96,7 +101,7 @@ impl Rig {
                 pool,
                 dir.path().to_owned(),
             )),
-            staging: RefCell::default(),
+            scratch: Scratch::default(),
             links: RefCell::default(),
             keys: Cell::new(0),
             queued: Cell::default(),
