@@ -25,7 +25,7 @@ use crate::wire::{BlockRequest, HANDSHAKE_LEN, Message};
 /// How long hashing and writing a piece takes.
 const VERIFY_TIME: Duration = Duration::from_millis(5);
 /// How long what nobody waits for may wait, as in `runtime`.
-const LATER: Duration = Duration::from_millis(100);
+const LATER: Duration = Duration::from_millis(500);
 /// How long it takes to give up dialling an address that does not answer, as in `runtime`.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
