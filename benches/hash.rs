@@ -1,7 +1,7 @@
 //! How many messages must wait together before hashing them side by side beats one after the
 //! other, and how fast is each way on this processor?
 //!
-//! `SWARM_HASH=portable|avx2|avx512 cargo bench --bench hash` measures one way; without it, the
+//! `SWARM_HASH=portable|sha-ni|avx2|avx512 cargo bench --bench hash` measures one way; without it, the
 //! dispatch. The fastest line for each number of messages should be the dispatch's.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -2,16 +2,18 @@
 
 use std::sync::OnceLock;
 
-use sha1::block_api::compress;
+use sha1::block_api;
 
+use super::portable;
 use super::simd::{self, Vectors};
 use super::{BLOCK, State};
 
 /// Messages that are hashed side by side.
 pub const LANES: usize = 8;
 
-/// Says which way to hash, against all measurement: `portable`, `avx2` or `avx512`. For tests, and
-/// for tools that do not know the newer instructions. What the processor lacks is not taken.
+/// Says which way to hash, against all measurement: `portable`, `sha-ni`, `avx2` or `avx512`. For
+/// tests, for tools that do not know the newer instructions, and to be as slow as an old machine.
+/// What the processor lacks is not taken.
 const OVERRIDE: &str = "SWARM_HASH";
 
 /// How to hash several messages.
@@ -21,15 +23,44 @@ pub(super) struct Plan {
     pub(super) vectors: Option<Vectors>,
     /// With fewer messages than this, one after the other is faster.
     pub(super) lanes_min: usize,
+    /// How to hash one after the other.
+    pub(super) single: Single,
+}
+
+/// How to hash one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Single {
+    /// By the `sha1` crate, with the processor's own instructions for SHA-1 if it has them.
+    Crate,
+    /// With what every processor has.
+    Portable,
+}
+
+impl Single {
+    /// Feeds the state these blocks.
+    pub(super) fn compress(self, state: &mut State, blocks: &[[u8; BLOCK]]) {
+        match self {
+            Self::Crate => block_api::compress(state, blocks),
+            Self::Portable => portable::compress(state, blocks),
+        }
+    }
 }
 
 impl Plan {
+    /// One message after the other, with what every processor has.
+    pub(super) const PORTABLE: Self = Self::one_by_one(Single::Portable);
+
     /// One message after the other: the `sha1` crate, with the processor's own SHA-1 instructions
     /// if it has them.
-    pub(super) const PORTABLE: Self = Self {
-        vectors: None,
-        lanes_min: usize::MAX,
-    };
+    pub(super) const SINGLE: Self = Self::one_by_one(Single::Crate);
+
+    const fn one_by_one(single: Single) -> Self {
+        Self {
+            vectors: None,
+            lanes_min: usize::MAX,
+            single,
+        }
+    }
 
     /// The plan for this processor and this run of the program.
     pub(super) fn get() -> Self {
@@ -40,6 +71,7 @@ impl Plan {
     fn named(name: Option<&str>) -> Self {
         match name {
             Some("portable") => Self::PORTABLE,
+            Some("sha-ni") if simd::has_sha() => Self::SINGLE,
             Some("avx2") => Self::always(Vectors::avx2()),
             Some("avx512") => Self::always(Vectors::avx512()),
             _ => Self::measured(),
@@ -51,6 +83,7 @@ impl Plan {
         Self {
             vectors,
             lanes_min: 1,
+            single: Single::Crate,
         }
     }
 
@@ -61,11 +94,12 @@ impl Plan {
         let (vectors, lanes_min) = match (Vectors::avx512(), Vectors::avx2()) {
             (Some(avx512), _) => (avx512, if simd::has_sha() { 4 } else { 2 }),
             (None, Some(avx2)) => (avx2, if simd::has_sha() { 5 } else { 2 }),
-            (None, None) => return Self::PORTABLE,
+            (None, None) => return Self::SINGLE,
         };
         Self {
             vectors: Some(vectors),
             lanes_min,
+            single: Single::Crate,
         }
     }
 
@@ -77,7 +111,7 @@ impl Plan {
             }
         }
         for (state, blocks) in states.iter_mut().zip(blocks) {
-            compress(state, blocks);
+            self.single.compress(state, blocks);
         }
     }
 

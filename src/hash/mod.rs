@@ -3,6 +3,7 @@
 //! Knows nothing of pieces or files. What comes out does not depend on the machine.
 
 mod lanes;
+mod portable;
 #[cfg(target_arch = "x86_64")]
 mod simd;
 #[cfg(not(target_arch = "x86_64"))]
@@ -11,9 +12,7 @@ mod simd;
 
 use std::array;
 
-use sha1::block_api::compress;
-
-use lanes::Plan;
+use lanes::{Plan, Single};
 
 pub use lanes::LANES;
 
@@ -94,7 +93,7 @@ impl Hasher {
         for (i, part) in parts.iter().enumerate() {
             let (state, rest) = (&mut self.states[i], &mut self.rests[i]);
             rest.message_len += part.len() as u64;
-            let part = rest.fill(part, state);
+            let part = rest.fill(part, state, self.plan.single);
             let (whole, end) = part.as_chunks();
             rest.keep(end);
             blocks.push(whole);
@@ -117,7 +116,7 @@ impl Hasher {
 
 impl Rest {
     /// Completes the block that an earlier part began and says what is left of this one.
-    fn fill<'a>(&mut self, part: &'a [u8], state: &mut State) -> &'a [u8] {
+    fn fill<'a>(&mut self, part: &'a [u8], state: &mut State, way: Single) -> &'a [u8] {
         if self.len == 0 {
             return part;
         }
@@ -125,7 +124,7 @@ impl Rest {
         self.bytes[self.len..self.len + head.len()].copy_from_slice(head);
         self.len += head.len();
         if self.len == BLOCK {
-            compress(state, &[self.bytes]);
+            way.compress(state, &[self.bytes]);
             self.len = 0;
         }
         part

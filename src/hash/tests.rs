@@ -32,7 +32,7 @@ fn plans() -> Vec<Plan> {
         }
         Some(Plan::always(Some(vectors?)))
     });
-    [Plan::PORTABLE, Plan::get()]
+    [Plan::PORTABLE, Plan::SINGLE, Plan::get()]
         .into_iter()
         .chain(there)
         .collect()
