@@ -84,7 +84,7 @@ pub(in crate::cli) struct SimArgs {
     /// Let connections break, each after five minutes on average, and stall, after fifteen
     #[arg(long)]
     faults: bool,
-    /// Peers that each serves at a time, one of them whatever it gives [default: 8]
+    /// Peers that each serves at a time at least, one of them whatever it gives [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=80))]
     slots: Option<u32>,
     /// Number that everything random comes from; the same number gives the same run
