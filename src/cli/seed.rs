@@ -20,7 +20,7 @@ use super::screen::copies_sent;
 use super::text::{Style, Text};
 use super::transfer::{Content, Happened, Transfer};
 use super::units::{duration, show_count, show_counted, show_size, show_took};
-use super::{App, create, magnet, show};
+use super::{App, create, magnet, scope, show};
 use crate::bitfield::Bitfield;
 use crate::runtime::dht::DhtUse;
 use crate::storage::Store;
@@ -138,6 +138,7 @@ pub(super) fn run(args: &SeedArgs, app: &mut App<'_>) -> Result<Exit, CliError> 
         site: (!args.no_serve && !meta.is_private()).then(|| format!("http://{reachable}/")),
         is_looked_for: args.network.lpd() && !meta.is_private(),
         dht: transfer.dht(),
+        is_opened: scope::port_mapping(&args.network, meta.is_private()).is_some(),
     };
     introduce((&source.manifest, source.wrote), &ways, app);
     tell_who_hears(&ways, app);
@@ -237,6 +238,8 @@ struct Ways<'a> {
     is_looked_for: bool,
     /// How the DHT is used.
     dht: Option<DhtUse>,
+    /// Whether the gateway is asked to let others in.
+    is_opened: bool,
 }
 
 /// Says what is seeded, and what to type on the other machines.
@@ -285,6 +288,9 @@ fn tell_who_hears(ways: &Ways<'_>, app: &mut App<'_>) {
     let announced = match (ways.dht, ways.trackers, ways.is_looked_for) {
         (Some(DhtUse::Always), ..) => "The DHT is told, and with it everybody.",
         (Some(_), ..) => "Its trackers are told and, if they are public, the DHT.",
+        (None, [], _) if ways.is_opened => {
+            "Nobody outside this network is told, but who knows the address may come in."
+        }
         (None, [], true) => {
             "Nothing is announced outside this network (--scope internet to change)."
         }

@@ -5,11 +5,12 @@ The router is miniupnpd, which speaks UPnP, NAT-PMP and PCP, over rules of nftab
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 from harness.clients import wait_for_word
-from harness.network import OUTER, Host, Network, run
+from harness.network import OUTER, PREFIX, Host, Network, run
 from harness.process import Processes
 
 # What the router says its address is: miniupnpd takes none that is reserved for documentation. No
@@ -64,7 +65,7 @@ deny 0-65535 0.0.0.0/0 0-65535
 
 def missing() -> str | None:
     """Why there can be no such router here, or None if there can."""
-    name = "swarmtest-rules"
+    name = f"{PREFIX}-{os.getpid()}-rules"
     try:
         run("ip", "netns", "add", name)
         load(name)

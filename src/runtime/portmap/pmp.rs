@@ -148,6 +148,6 @@ fn of_natpmp(failure: &natpmp::Failure) -> String {
 fn of_socket(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::ConnectionRefused => "not spoken".into(),
-        _ => error.to_string(),
+        kind => kind.to_string(),
     }
 }

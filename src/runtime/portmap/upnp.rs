@@ -151,7 +151,7 @@ impl Lease {
 fn of_search(error: &SearchError) -> String {
     match error {
         SearchError::NoResponseWithinTimeout => "no gateway answers".into(),
-        SearchError::IoError(error) => error.to_string(),
+        SearchError::IoError(error) => error.kind().to_string(),
         _ => "an answer without sense".into(),
     }
 }
