@@ -41,8 +41,8 @@ const LATER: Duration = Duration::from_millis(500);
 /// at 10 MiB/s each is as fast as without it; with 20 ms it is 5 % slower.
 const HAVE_PAUSE: Duration = Duration::from_millis(4);
 
-/// Blocks read and written at a time. Measured with `benches/send.rs`: 16 of them in one write cost
-/// half of what 16 writes cost, at both ends, and sending them with `sendfile` one and a half times.
+/// Blocks read and written at a time: 16 in one write cost half of what 16 writes cost, at both ends,
+/// and `sendfile` for each costs 1.5 times as much (docs/performance.md).
 const SERVE_BATCH: usize = 16;
 
 /// No metadata is queued for a peer for whom more than this waits. Chosen: a few pieces.
