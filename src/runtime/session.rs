@@ -259,7 +259,8 @@ impl Session {
         answer
     }
 
-    /// Says goodbye to trackers and has the port mapping removed (for 2 s at most), makes durable what was stored, ends the threads.
+    /// Says goodbye to trackers and has the port mapping removed (for 2 s at most), makes durable
+    /// what was stored, ends the threads.
     ///
     /// # Errors
     /// If what was stored last could not be made durable.
