@@ -30,7 +30,7 @@ const HEEDED_MAX: usize = 64;
 /// still holds back.
 const IDLE: Duration = Duration::from_millis(200);
 /// Pieces that a peer may have kept to itself before it counts as one that passes nothing on.
-const KEPT_MAX: u32 = 2;
+const KEPT_MAX: u32 = 3;
 /// A piece is kept if nobody else has it after this many turns of everybody who has a slot ...
 const ROUNDS_KEPT: u64 = 4;
 /// ... and after this many seconds.
@@ -55,13 +55,6 @@ struct First {
     peer: PeerKey,
     /// When it had all of it.
     announced: Option<Time>,
-}
-
-impl First {
-    /// Whether it had the piece for so long.
-    fn is_old(&self, patience: Duration, now: Time) -> bool {
-        self.announced.is_some_and(|at| now.since(at) >= patience)
-    }
 }
 
 impl Spread {
@@ -111,9 +104,7 @@ impl Torrent {
         }
         let blocks_per_piece = (self.content.layout.nominal_piece_len() / BLOCK_LEN).max(1);
         let queued = peer.wants.len() / blocks_per_piece as usize;
-        // Who kept what it was given is promised nothing in advance.
-        let ahead = if peer.kept > 0 { 1 } else { peer.ahead };
-        let want = (1 + queued).max(ahead).min(AHEAD_MAX);
+        let want = (1 + queued).max(peer.ahead).min(AHEAD_MAX);
         let mut pieces = Vec::new();
         while peer.suggested.len() < want
             && let Some(piece) = spread.next(peer, uplink_idles)
@@ -237,33 +228,15 @@ impl Torrent {
         if spread.unseen.remove(piece) == Change::Made && spread.is_first_copy_out() {
             self.due.suggestions = true;
         }
-        let is_from_us = peer.given.remove(&piece);
-        if !is_from_us {
-            spread.counts.add(piece, &mut self.rng);
-        }
         match spread.first.get_mut(&piece) {
             Some(first) if first.peer == key => first.announced = Some(now),
-            Some(_) => self.judge(piece, is_from_us, now),
+            Some(_) => {
+                spread.first.remove(&piece);
+            }
             None => {}
         }
-    }
-
-    /// A second peer has this piece. Who had it first has passed something on, unless we had to do that
-    /// ourselves.
-    fn judge(&mut self, piece: PieceIndex, is_from_us: bool, now: Time) {
-        let patience = self.patience(now);
-        let Some(spread) = &mut self.spread else {
-            return;
-        };
-        let Some(first) = spread.first.remove(&piece) else {
-            return;
-        };
-        if let Some(peer) = self.peers.find_mut(first.peer) {
-            if !is_from_us {
-                peer.kept = 0;
-            } else if first.is_old(patience, now) {
-                peer.kept += 1;
-            }
+        if !peer.given.remove(&piece) {
+            spread.counts.add(piece, &mut self.rng);
         }
     }
 
@@ -287,34 +260,23 @@ impl Torrent {
         peer.refill = true;
     }
 
-    /// Those who keep to themselves what they were given first, until they pass something on.
+    /// Those who keep to themselves what they were given first. Nobody is blamed before everybody who
+    /// has a slot could be served several times over.
     pub(super) fn misers(&self, now: Time) -> Vec<PeerKey> {
         let Some(spread) = &self.spread else {
             return Vec::new();
         };
-        let patience = self.patience(now);
+        let round = self.choker.slots() as u64 * u64::from(self.content.layout.nominal_piece_len());
+        let rate = self.totals.up.per_second(now);
+        let seconds = (round * ROUNDS_KEPT).checked_div(rate).unwrap_or(0);
+        let patience = Duration::from_secs(seconds.max(KEPT_SECONDS));
+        let is_old = |first: &&First| first.announced.is_some_and(|at| now.since(at) >= patience);
         let mut kept: BTreeMap<PeerKey, u32> = BTreeMap::new();
-        for (key, peer) in self.peers.iter().filter(|(_, peer)| peer.kept > 0) {
-            kept.insert(key, peer.kept);
-        }
-        for first in spread
-            .first
-            .values()
-            .filter(|first| first.is_old(patience, now))
-        {
+        for first in spread.first.values().filter(is_old) {
             *kept.entry(first.peer).or_default() += 1;
         }
         kept.retain(|_, count| *count >= KEPT_MAX);
         kept.into_keys().collect()
-    }
-
-    /// After what time a piece counts as kept. Nobody is blamed before everybody who has a slot could
-    /// be served several times over.
-    fn patience(&self, now: Time) -> Duration {
-        let round = self.choker.slots() as u64 * u64::from(self.content.layout.nominal_piece_len());
-        let rate = self.totals.up.per_second(now);
-        let seconds = (round * ROUNDS_KEPT).checked_div(rate).unwrap_or(0);
-        Duration::from_secs(seconds.max(KEPT_SECONDS))
     }
 
     /// Whether this peer tells us what to ask it for. Once it has stopped, it is asked for anything

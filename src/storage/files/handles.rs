@@ -4,13 +4,24 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
+use super::now::CachedReads;
+
 /// Files open at a time. Chosen: a quarter of the usual limit of 1,024 descriptors.
 const OPEN_MAX: usize = 256;
+
+/// An open file.
+#[derive(Debug)]
+struct Open {
+    file: Arc<File>,
+    /// When it was used last.
+    used: u64,
+    cached: CachedReads,
+}
 
 /// Open files by number, the ones used last.
 #[derive(Debug, Default)]
 pub(super) struct Handles {
-    open: BTreeMap<usize, (Arc<File>, u64)>,
+    open: BTreeMap<usize, Open>,
     /// The same files by their last use.
     by_use: BTreeMap<u64, usize>,
     clock: u64,
@@ -19,15 +30,20 @@ pub(super) struct Handles {
 impl Handles {
     /// The file, if it is open.
     pub(super) fn find(&mut self, file: usize) -> Option<Arc<File>> {
-        self.clock += 1;
-        let (handle, used) = self.open.get_mut(&file)?;
-        self.by_use.remove(used);
-        self.by_use.insert(self.clock, file);
-        *used = self.clock;
-        Some(Arc::clone(handle))
+        self.find_cached(file).map(|(handle, _)| handle)
     }
 
-    /// Keeps the file open until others are used more.
+    /// The file, if it is open, and how what is in memory of it can be read.
+    pub(super) fn find_cached(&mut self, file: usize) -> Option<(Arc<File>, CachedReads)> {
+        self.clock += 1;
+        let open = self.open.get_mut(&file)?;
+        self.by_use.remove(&open.used);
+        self.by_use.insert(self.clock, file);
+        open.used = self.clock;
+        Some((Arc::clone(&open.file), open.cached))
+    }
+
+    /// Keeps the file open until others are used more. May wait for the file system.
     pub(super) fn insert(&mut self, file: usize, handle: &Arc<File>) {
         self.remove(file);
         while self.open.len() >= OPEN_MAX {
@@ -38,13 +54,18 @@ impl Handles {
         }
         self.clock += 1;
         self.by_use.insert(self.clock, file);
-        self.open.insert(file, (Arc::clone(handle), self.clock));
+        let open = Open {
+            file: Arc::clone(handle),
+            used: self.clock,
+            cached: CachedReads::of(handle),
+        };
+        self.open.insert(file, open);
     }
 
     /// Forgets the file: its name may stand for another one.
     pub(super) fn remove(&mut self, file: usize) {
-        if let Some((_, used)) = self.open.remove(&file) {
-            self.by_use.remove(&used);
+        if let Some(open) = self.open.remove(&file) {
+            self.by_use.remove(&open.used);
         }
     }
 }

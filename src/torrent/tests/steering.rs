@@ -237,31 +237,3 @@ fn pieces_are_promised_early_only_if_the_uplink_runs_dry() {
     let (dry, busy) = (promised(false), promised(true));
     assert!(dry >= 2 * busy && busy > 0, "{dry} {busy}");
 }
-
-#[test]
-fn who_keeps_pieces_that_we_had_to_give_again_stays_known_until_it_passes_one_on() {
-    let mut bench = Bench::seed(8);
-    let (keeper, given) = fetcher(&mut bench, 1);
-    for piece in 0..8 {
-        asks_for(&mut bench, keeper, piece);
-        bench.says(keeper, Message::Have(piece));
-    }
-    bench.now += Duration::from_secs(600);
-    let (other, mut from_us) = fetcher(&mut bench, 2);
-    for &piece in &given {
-        from_us.extend(asks_for(&mut bench, other, piece));
-        from_us.push(piece);
-        bench.says(other, Message::Have(piece));
-    }
-    assert_eq!(bench.torrent.misers(bench.now), [keeper]);
-    let passed_on: Vec<u32> = (0..8).filter(|piece| !from_us.contains(piece)).collect();
-    assert!(!passed_on.is_empty());
-    for piece in passed_on {
-        bench.says(other, Message::Have(piece));
-    }
-    assert_eq!(
-        bench.torrent.misers(bench.now),
-        [],
-        "it came from the keeper"
-    );
-}
