@@ -106,8 +106,8 @@ struct Access {
     delay: Duration,
     /// When the uplink ended its last block.
     up_free: Time,
-    /// The block on the uplink, and when it has left.
-    sending: Option<(EndId, Block, Time)>,
+    /// The block on the uplink, of which connection, and when it has left.
+    sending: Option<(EndId, u32, Block, Time)>,
     /// Flows that may send, in turn.
     ring: VecDeque<EndId>,
     /// Flows that are held up by their receivers, and until when.
@@ -288,13 +288,15 @@ impl Network {
     /// Lets the uplink work until `now`; says which blocks have left.
     pub(super) fn pump(&mut self, node: u32, now: Time, sent: &mut Vec<Sent>) {
         loop {
-            if let Some((end, block, left)) = self.access[node as usize].sending {
+            if let Some((end, number, block, left)) = self.access[node as usize].sending {
                 if left > now {
                     return;
                 }
                 self.access[node as usize].sending = None;
                 self.access[node as usize].up_free = left;
-                sent.extend(self.pass_on(end, block, left));
+                if self.number(end) == number {
+                    sent.extend(self.pass_on(end, block, left));
+                }
             }
             if !self.start(node, now) {
                 return;
@@ -407,7 +409,8 @@ impl Network {
             } else {
                 access.ring.push_back(id);
             }
-            access.sending = Some((id, block, start + transfer_time(block, access.up)));
+            let left = start + transfer_time(block, access.up);
+            access.sending = Some((id, end.number, block, left));
             return true;
         }
         // All are held up: the uplink goes on with the first that may.

@@ -172,3 +172,25 @@ fn the_place_of_a_closed_connection_is_used_again_under_another_key() {
     assert_eq!(network.connect(0, 1, later), first);
     assert_ne!(network.key(first), key);
 }
+
+#[test]
+fn a_block_of_a_closed_connection_does_not_arrive_over_the_next_one_in_its_place() {
+    let mut network = Network::new(TURN);
+    let slow = u64::from(BLOCK_LEN) / 10;
+    network.add_node((slow, RATE), DELAY);
+    network.add_node((RATE, RATE), DELAY);
+    let first = network.connect(0, 1, Turn(0));
+    let layout = Layout::new(RATE, BLOCK_LEN).expect("valid");
+    let block = layout
+        .nth_block(layout.piece(0).expect("exists"), 0)
+        .expect("exists");
+    network.send(first, &[block], Time::ZERO);
+    network.pump(0, Time::ZERO, &mut Vec::new());
+    let quiet = network.close(first, Turn(5)).expect("it was open");
+    network.close(first.other(), quiet);
+    network.begin(Turn(quiet.0 + 100));
+    assert_eq!(network.connect(0, 1, Turn(quiet.0 + 100)), first);
+    let mut sent = Vec::new();
+    network.pump(0, Time::from_start(Duration::from_secs(20)), &mut sent);
+    assert!(sent.is_empty(), "{sent:?}");
+}
