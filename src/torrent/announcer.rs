@@ -19,6 +19,9 @@ const RETRY_FIRST: Duration = Duration::from_secs(15);
 const RETRY_MAX: Duration = Duration::from_secs(1_800);
 /// With nobody connected a tracker is asked again after this, or its own minimum if longer.
 const LONELY_INTERVAL: Duration = Duration::from_secs(30);
+/// Between two announces because something of us has changed: a gateway that changes its mind with every
+/// lease must not make us a nuisance to trackers. Chosen: as other clients announce at the soonest.
+const TELL_AGAIN_MIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 struct Tier {
@@ -45,6 +48,8 @@ pub(super) struct Announcer {
     tiers: Vec<Tier>,
     last_failures: Vec<Option<AnnounceFailure>>,
     stopping: bool,
+    /// When trackers were told last that something of us has changed.
+    told_again: Option<Time>,
     /// Tells our announces apart from others behind the same address.
     key: u32,
 }
@@ -86,6 +91,7 @@ impl Announcer {
             tiers,
             last_failures: vec![None; id],
             stopping: false,
+            told_again: None,
             key: rng.next_u32(),
         }
     }
@@ -140,10 +146,14 @@ impl Announcer {
 
     /// What trackers were told of us has changed: those that know us hear it at once.
     pub(super) fn tell_again(&mut self, now: Time) {
+        let at = self
+            .told_again
+            .map_or(now, |last| now.max(last + TELL_AGAIN_MIN));
+        self.told_again = Some(at);
         for tier in &mut self.tiers {
             tier.outdated = tier.in_flight.is_some();
             if tier.started && !tier.outdated {
-                tier.next = now;
+                tier.next = tier.next.min(at);
             }
         }
     }
@@ -370,6 +380,9 @@ mod tests {
         assert_eq!(again[0].tracker, due[1].tracker);
         announcer.answered(again[0].tracker, &answer(600), secs(2));
         assert_eq!(announcer.due(false, secs(3)), []);
+        announcer.tell_again(secs(4));
+        assert_eq!(announcer.due(false, secs(60)), [], "not every few seconds");
+        assert_eq!(announcer.due(false, secs(61)).len(), 2);
     }
 
     #[test]

@@ -60,6 +60,9 @@ pub(super) async fn map(
         granted_for: config.lease,
         is_permanent: false,
     };
+    // Before: whoever is stopped while asking has no mapping to remove.
+    let asked = timeout(REQUEST_MAX, lease.gateway.get_external_ip()).await;
+    lease.external_ip = asked.ok().and_then(Result::ok);
     match lease.add().await {
         Err(AddPortError::OnlyPermanentLeasesSupported) => {
             lease.is_permanent = true;
@@ -68,8 +71,6 @@ pub(super) async fn map(
         Err(AddPortError::PortInUse) => lease.add_any().await?,
         added => added.map_err(|error| of_add(&error))?,
     }
-    let asked = timeout(REQUEST_MAX, lease.gateway.get_external_ip()).await;
-    lease.external_ip = asked.ok().and_then(Result::ok);
     Ok(lease)
 }
 
