@@ -127,9 +127,14 @@ impl Choker {
         self.slots
     }
 
-    /// How many may be unchoked from now on, the optimistic one included.
-    pub(super) fn set_slots(&mut self, slots: usize) {
-        self.slots = slots.max(1);
+    /// How many may be unchoked from now on, the optimistic one included. A few less, as rates go up
+    /// and down, wait for the next round: else somebody would be choked in the middle of a piece.
+    pub(super) fn set_slots(&mut self, slots: usize, now: Time) {
+        let slots = slots.max(1);
+        let is_few_less = slots < self.slots && slots * 4 > self.slots * 3;
+        if !is_few_less || now >= self.next_round {
+            self.slots = slots;
+        }
     }
 
     /// Somebody asked for something right after losing an idle slot: it was taken too soon.
@@ -310,6 +315,20 @@ mod tests {
         let chosen = decide(&mut choker, &mut peers, Side::Leech, secs(10));
         assert_eq!(chosen.len(), 3);
         assert!(chosen.contains(&6) && chosen.contains(&5), "{chosen:?}");
+    }
+
+    #[test]
+    fn slots_that_a_rate_lost_go_at_the_next_round() {
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
+        choker.set_slots(40, secs(1));
+        choker.set_slots(38, secs(2));
+        assert_eq!(choker.slots(), 40);
+        choker.set_slots(42, secs(3));
+        assert_eq!(choker.slots(), 42);
+        choker.set_slots(20, secs(4));
+        assert_eq!(choker.slots(), 20, "no longer the same uplink");
+        choker.set_slots(19, secs(11));
+        assert_eq!(choker.slots(), 19);
     }
 
     #[test]

@@ -113,6 +113,8 @@ impl Torrent {
         }
         self.due.choking = true;
         self.due.dials = true;
+        // What lay in its socket is room for others.
+        self.due.uploads = true;
         if let Some(addr) = peer.listen_addr {
             self.forget_address(addr, &peer, now);
         }
@@ -219,7 +221,7 @@ impl Torrent {
             .collect();
         let side = self.side();
         let slots = self.slots(now);
-        self.choker.set_slots(slots);
+        self.choker.set_slots(slots, now);
         let chosen = self.choker.decide(&candidates, side, now, &mut self.rng);
         for candidate in &mut candidates {
             let unchoked = chosen.contains(&candidate.peer);

@@ -121,8 +121,6 @@ pub(super) struct Peer {
     pub(super) ahead: usize,
     /// Pieces that we suggested to it or that it asked for, and that it has not announced.
     pub(super) given: BTreeSet<PieceIndex>,
-    /// Pieces that it was given first and that we had to give to others, since it last passed one on.
-    pub(super) kept: u32,
     /// The piece that it asked for last.
     pub(super) asks_for: Option<PieceIndex>,
     /// Pieces that it picked in a row against our suggestions.
@@ -204,7 +202,6 @@ impl Peer {
             snubbing: false,
             wants: VecDeque::new(),
             suggested: VecDeque::new(),
-            kept: 0,
             asks_for: None,
             ahead: 2,
             given: BTreeSet::new(),

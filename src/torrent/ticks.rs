@@ -115,7 +115,7 @@ impl Torrent {
 
     fn tick(&mut self, now: Time) {
         self.next_tick = now
-            + if self.is_complete() && self.spread.is_none() {
+            + if self.is_complete() && self.spread.is_none() && !self.is_asked() {
                 TICK_SEED
             } else {
                 TICK_LEECH

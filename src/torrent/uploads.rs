@@ -176,6 +176,12 @@ impl Torrent {
         moving.map(|(_, peer)| u64::from(peer.serving)).sum()
     }
 
+    /// Whether anybody who is served waits for blocks.
+    pub(super) fn is_asked(&self) -> bool {
+        let mut unchoked = self.peers.iter_unchoked();
+        unchoked.any(|(_, peer)| !peer.wants.is_empty())
+    }
+
     /// Blocks went out, or could not be read.
     pub(super) fn served(
         &mut self,

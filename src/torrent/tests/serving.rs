@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::harness::{Bench, PIECE_BLOCKS};
-use crate::torrent::event::{Command, PeerKey, ServeOutcome};
+use crate::torrent::event::{CloseReason, Command, PeerKey, ServeOutcome};
 use crate::torrent::{Action, Event, TorrentConfig};
 use crate::wire::Message;
 
@@ -107,4 +107,18 @@ fn a_socket_that_takes_nothing_holds_up_its_own_peer_only() {
     let is_served =
         |action: &Action| matches!(action, Action::Serve { peer, .. } if *peer == other);
     assert!(served.iter().any(is_served), "{served:?}");
+}
+
+#[test]
+fn what_lay_in_the_socket_of_a_lost_peer_is_room_for_others_at_once() {
+    let (mut bench, _serving) = busy_seed();
+    let other = fetcher(&mut bench, 2, &[]);
+    assert_eq!(asks_for(&mut bench, other, 3), []);
+    let closed = bench.event(Event::Closed {
+        peer: PeerKey(1),
+        reason: CloseReason::ByPeer,
+    });
+    let is_served =
+        |action: &Action| matches!(action, Action::Serve { peer, .. } if *peer == other);
+    assert!(closed.iter().any(is_served), "{closed:?}");
 }
