@@ -31,8 +31,10 @@ const TCP: PortMappingProtocol = PortMappingProtocol::TCP;
 #[derive(Debug)]
 pub(super) struct Lease {
     gateway: Gateway<Tokio>,
+    /// The address of ours that we may use; unspecified for any.
+    bind: Ipv4Addr,
     /// Where it leads to.
-    local: SocketAddr,
+    pub(super) local: SocketAddr,
     external_ip: Option<IpAddr>,
     external_port: u16,
     /// What it was asked for; some grant mappings without end only, which are renewed all the same.
@@ -54,6 +56,7 @@ pub(super) async fn map(
     let local = SocketAddr::from((local_towards(gateway.addr, bind)?, port));
     let mut lease = Lease {
         gateway,
+        bind,
         local,
         external_ip: None,
         external_port: port,
@@ -98,11 +101,22 @@ impl Lease {
         }
     }
 
+    /// Keeps the mapping. One that leads to an address that we have no more is removed instead,
+    /// since whoever has it now did not ask for it.
     pub(super) async fn renew(&mut self) -> Result<(), String> {
+        if local_towards(self.gateway.addr, self.bind)? != self.local.ip() {
+            // Its owner was another address of ours, so this may be refused.
+            let _ = self.remove_it().await;
+            return Err("our address changed".into());
+        }
         self.add().await.map_err(|error| of_add(&error))
     }
 
     pub(super) async fn remove(self) -> Result<(), String> {
+        self.remove_it().await
+    }
+
+    async fn remove_it(&self) -> Result<(), String> {
         let removing = self.gateway.remove_port(TCP, self.external_port);
         match timeout(REQUEST_MAX, removing).await {
             Ok(Ok(())) => Ok(()),

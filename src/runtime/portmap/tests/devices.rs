@@ -257,6 +257,27 @@ fn a_lost_mapping_is_asked_for_anew() {
 }
 
 #[test]
+fn a_mapping_to_an_address_that_we_have_no_more_is_removed_and_asked_for_anew() {
+    run(async {
+        let (config, mut told) = gateway(Manner::default()).await;
+        let asked = upnp::map(&config, Ipv4Addr::LOCALHOST, PORT).await;
+        let mut lease = asked.expect("a mapping");
+        lease.local.set_ip(Ipv4Addr::new(127, 0, 0, 9).into());
+        assert_eq!(lease.renew().await.unwrap_err(), "our address changed");
+        let mut actions = Vec::new();
+        while let Ok((action, _)) = told.try_recv() {
+            actions.push(action);
+        }
+        let (ask, add, delete) = (
+            "GetExternalIPAddress",
+            "AddPortMapping",
+            "DeletePortMapping",
+        );
+        assert_eq!(actions, [ask, add, delete]);
+    });
+}
+
+#[test]
 fn the_words_of_a_gateway_are_not_shown() {
     run(async {
         let manner = Manner {
