@@ -1,15 +1,22 @@
 //! Advances several SHA-1 states, by the fastest way that this processor has for their number.
 
+use std::array;
 use std::sync::OnceLock;
 
 use sha1::block_api;
 
 use super::portable;
-use super::simd::{self, Vectors};
+use super::simd::{self, Vectors, Wide};
 use super::{BLOCK, State};
 
-/// Messages that are hashed side by side.
-pub const LANES: usize = 8;
+/// Messages that are hashed side by side at most: more at once are no faster.
+pub const LANES: usize = 16;
+
+/// Messages that vectors of 256 bits hold.
+pub(super) const NARROW: usize = 8;
+
+/// The blocks of each of `N` lanes.
+pub(super) type Blocks<'a, const N: usize> = [&'a [[u8; BLOCK]]; N];
 
 /// Says which way to hash, against all measurement: `portable`, `sha-ni`, `avx2` or `avx512`. For
 /// tests, for tools that do not know the newer instructions, and to be as slow as an old machine.
@@ -21,6 +28,8 @@ const OVERRIDE: &str = "SWARM_HASH";
 pub(super) struct Plan {
     /// The vector instructions to use, if any.
     pub(super) vectors: Option<Vectors>,
+    /// Those for more messages than fit into them, if any.
+    pub(super) wide: Option<Wide>,
     /// With fewer messages than this, one after the other is faster.
     pub(super) lanes_min: usize,
     /// How to hash one after the other.
@@ -57,6 +66,7 @@ impl Plan {
     const fn one_by_one(single: Single) -> Self {
         Self {
             vectors: None,
+            wide: None,
             lanes_min: usize::MAX,
             single,
         }
@@ -72,16 +82,17 @@ impl Plan {
         match name {
             Some("portable") => Self::PORTABLE,
             Some("sha-ni") if simd::has_sha() => Self::SINGLE,
-            Some("avx2") => Self::always(Vectors::avx2()),
-            Some("avx512") => Self::always(Vectors::avx512()),
+            Some("avx2") => Self::always(Vectors::avx2(), None),
+            Some("avx512") => Self::always(Vectors::avx512(), Wide::avx512()),
             _ => Self::measured(),
         }
     }
 
     /// These vectors for any number of messages.
-    pub(super) const fn always(vectors: Option<Vectors>) -> Self {
+    pub(super) const fn always(vectors: Option<Vectors>, wide: Option<Wide>) -> Self {
         Self {
             vectors,
+            wide,
             lanes_min: 1,
             single: Single::Crate,
         }
@@ -98,6 +109,7 @@ impl Plan {
         };
         Self {
             vectors: Some(vectors),
+            wide: Wide::avx512(),
             lanes_min,
             single: Single::Crate,
         }
@@ -106,7 +118,8 @@ impl Plan {
     /// Feeds each state its blocks, of which there may be different numbers.
     pub(super) fn compress_all(self, states: &mut [State], blocks: &mut [&[[u8; BLOCK]]]) {
         if let Some(vectors) = self.vectors {
-            for (states, blocks) in states.chunks_mut(LANES).zip(blocks.chunks_mut(LANES)) {
+            let lanes = if self.wide.is_some() { LANES } else { NARROW };
+            for (states, blocks) in states.chunks_mut(lanes).zip(blocks.chunks_mut(lanes)) {
                 self.side_by_side(vectors, states, blocks);
             }
         }
@@ -120,22 +133,40 @@ impl Plan {
     fn side_by_side(self, vectors: Vectors, states: &mut [State], blocks: &mut [&[[u8; BLOCK]]]) {
         loop {
             let busy = || (0..blocks.len()).filter(|&i| !blocks[i].is_empty());
-            let Some(count) = busy().map(|i| blocks[i].len()).min() else {
-                return;
-            };
             let lanes: Vec<usize> = busy().collect();
-            if lanes.len() < self.lanes_min {
+            if lanes.is_empty() || lanes.len() < self.lanes_min {
                 return;
             }
-            // Lanes without a message repeat the first; what comes out of them is dropped.
-            let lane_of = |lane: usize| lanes.get(lane).copied().unwrap_or(lanes[0]);
-            let parts = std::array::from_fn(|lane| &blocks[lane_of(lane)][..count]);
-            let mut wide = std::array::from_fn(|lane| states[lane_of(lane)]);
-            vectors.compress(&mut wide, &parts);
-            for (&i, state) in lanes.iter().zip(wide) {
-                states[i] = state;
-                blocks[i] = &blocks[i][count..];
+            match self.wide {
+                Some(wide) if lanes.len() > NARROW => {
+                    advance(&lanes, states, blocks, |states, parts| {
+                        wide.compress(states, parts);
+                    });
+                }
+                _ => advance(&lanes, states, blocks, |states, parts| {
+                    vectors.compress(states, parts);
+                }),
             }
         }
+    }
+}
+
+/// Feeds the states of these lanes as many blocks as the shortest has.
+fn advance<const N: usize>(
+    lanes: &[usize],
+    states: &mut [State],
+    blocks: &mut [&[[u8; BLOCK]]],
+    compress: impl Fn(&mut [State; N], &Blocks<'_, N>),
+) {
+    let lens = lanes.iter().map(|&i| blocks[i].len());
+    let count = lens.min().unwrap_or(0);
+    // Lanes without a message repeat the first; what comes out of them is dropped.
+    let lane_of = |lane: usize| lanes.get(lane).copied().unwrap_or(lanes[0]);
+    let parts = array::from_fn(|lane| &blocks[lane_of(lane)][..count]);
+    let mut vectors = array::from_fn(|lane| states[lane_of(lane)]);
+    compress(&mut vectors, &parts);
+    for (&i, state) in lanes.iter().zip(vectors) {
+        states[i] = state;
+        blocks[i] = &blocks[i][count..];
     }
 }

@@ -1,14 +1,15 @@
 //! Stands in for the vector kernels on processors for which there are none.
 
-use super::lanes::LANES;
-use super::{BLOCK, State};
-
-/// The blocks of each lane.
-pub(super) type Blocks<'a> = [&'a [[u8; BLOCK]]; LANES];
+use super::State;
+use super::lanes::{Blocks, LANES, NARROW};
 
 /// There are none: a value of this cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Vectors {}
+
+/// There are none of these either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wide {}
 
 /// Not that it mattered.
 pub(super) fn has_sha() -> bool {
@@ -27,7 +28,19 @@ impl Vectors {
     }
 
     /// Cannot be called.
-    pub(super) fn compress(self, _states: &mut [State; LANES], _blocks: &Blocks<'_>) {
+    pub(super) fn compress(self, _states: &mut [State; NARROW], _blocks: &Blocks<'_, NARROW>) {
+        match self {}
+    }
+}
+
+impl Wide {
+    /// Never.
+    pub(super) fn avx512() -> Option<Self> {
+        None
+    }
+
+    /// Cannot be called.
+    pub(super) fn compress(self, _states: &mut [State; LANES], _blocks: &Blocks<'_, LANES>) {
         match self {}
     }
 }

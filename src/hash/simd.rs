@@ -1,6 +1,6 @@
-//! SHA-1 of eight messages at once: lane `i` of every vector belongs to message `i`.
+//! SHA-1 of eight or sixteen messages at once: lane `i` of every vector belongs to message `i`.
 //!
-//! The same code is compiled twice. With AVX-512VL the compiler makes one instruction of each
+//! The same code for eight is compiled twice. With AVX-512VL the compiler makes one instruction of each
 //! rotation and of each three-way logic function, and keeps a whole block in registers.
 
 #![expect(
@@ -15,11 +15,8 @@ use std::arch::x86_64::{
     _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
-use super::lanes::LANES;
+use super::lanes::{Blocks, LANES, NARROW};
 use super::{BLOCK, State};
-
-/// The blocks of each lane.
-pub(super) type Blocks<'a> = [&'a [[u8; BLOCK]]; LANES];
 
 /// A set of vector instructions; holding one is the proof that this processor has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +41,31 @@ impl Vectors {
     }
 
     /// Feeds each state the blocks of its lane, as many as the shortest lane has.
-    pub(super) fn compress(self, states: &mut [State; LANES], blocks: &Blocks<'_>) {
+    pub(super) fn compress(self, states: &mut [State; NARROW], blocks: &Blocks<'_, NARROW>) {
         match self.0 {
             // SAFETY: `self` was made only where the processor has the instructions.
             Set::Avx2 => unsafe { avx2::compress(states, blocks) },
             // SAFETY: as above.
             Set::Avx512 => unsafe { avx512::compress(states, blocks) },
         }
+    }
+}
+
+/// Vectors for sixteen messages; holding one is the proof that this processor has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wide(());
+
+impl Wide {
+    /// AVX-512 with 512-bit vectors, if it is there.
+    pub(super) fn avx512() -> Option<Self> {
+        let is_there = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        is_there.then_some(Self(()))
+    }
+
+    /// Feeds each state the blocks of its lane, as many as the shortest lane has.
+    pub(super) fn compress(self, states: &mut [State; LANES], blocks: &Blocks<'_, LANES>) {
+        // SAFETY: `self` was made only where the processor has the instructions.
+        unsafe { wide::compress(states, blocks) }
     }
 }
 
@@ -65,7 +80,7 @@ type Square = [__m256i; 8];
 /// Twenty steps of a block with one function and one constant (FIPS 180-4, 6.1.2).
 macro_rules! twenty {
     ($w:ident, $vars:tt, $f:ident, $k:expr, $t:literal) => {
-        let k = _mm256_set1_epi32($k.cast_signed());
+        let k = splat($k);
         five!($w, $vars, $f, k, $t);
         five!($w, $vars, $f, k, $t + 5);
         five!($w, $vars, $f, k, $t + 10);
@@ -99,6 +114,9 @@ macro_rules! step {
     };
 }
 
+// Below the macros, which it shares.
+mod wide;
+
 /// A module `$name` compiled for the instructions `$features`. It is repeated whole, because what
 /// is compiled for fewer instructions is not inlined with more.
 macro_rules! kernel {
@@ -107,7 +125,7 @@ macro_rules! kernel {
             use super::*;
 
             #[target_feature(enable = $features)]
-            pub(super) fn compress(states: &mut [State; LANES], blocks: &Blocks<'_>) {
+            pub(super) fn compress(states: &mut [State; NARROW], blocks: &Blocks<'_, NARROW>) {
                 let mut state = load(states);
                 let count = blocks.iter().map(|lane| lane.len()).min().unwrap_or(0);
                 for i in 0..count {
@@ -157,7 +175,7 @@ macro_rules! kernel {
             /// Words 8·`half` to 8·`half` + 7 of one block of each lane.
             #[target_feature(enable = $features)]
             #[inline]
-            fn words(lanes: [&[u8; BLOCK]; LANES], half: usize) -> Square {
+            fn words(lanes: [&[u8; BLOCK]; NARROW], half: usize) -> Square {
                 let swap = _mm256_setr_epi8(
                     3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, //
                     3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12,
@@ -169,6 +187,12 @@ macro_rules! kernel {
                     _mm256_shuffle_epi8(row, swap)
                 });
                 transposed(rows)
+            }
+
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn splat(word: u32) -> __m256i {
+                _mm256_set1_epi32(word.cast_signed())
             }
 
             #[target_feature(enable = $features)]
@@ -215,7 +239,7 @@ kernel!(avx512, "avx512f,avx512vl");
 
 /// Word `i` of all states in vector `i`.
 #[target_feature(enable = "avx2")]
-fn load(states: &[State; LANES]) -> [__m256i; 5] {
+fn load(states: &[State; NARROW]) -> [__m256i; 5] {
     std::array::from_fn(|word| {
         let lanes = states.map(|state| state[word]);
         // SAFETY: `lanes` has the 32 bytes that are loaded.
@@ -224,9 +248,9 @@ fn load(states: &[State; LANES]) -> [__m256i; 5] {
 }
 
 #[target_feature(enable = "avx2")]
-fn store(vectors: [__m256i; 5], states: &mut [State; LANES]) {
+fn store(vectors: [__m256i; 5], states: &mut [State; NARROW]) {
     for (word, vector) in vectors.into_iter().enumerate() {
-        let mut lanes = [0u32; LANES];
+        let mut lanes = [0u32; NARROW];
         // SAFETY: `lanes` has room for the 32 bytes that are stored.
         unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), vector) };
         for (state, lane) in states.iter_mut().zip(lanes) {

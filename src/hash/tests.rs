@@ -8,7 +8,7 @@
 use proptest::prelude::*;
 use sha1::{Digest, Sha1};
 
-use super::simd::Vectors;
+use super::simd::{Vectors, Wide};
 use super::*;
 
 fn expected(message: &[u8]) -> [u8; 20] {
@@ -25,12 +25,16 @@ fn message(seed: usize, len: usize) -> Vec<u8> {
 /// Every way of hashing that this processor knows.
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn plans() -> Vec<Plan> {
-    let vectors = [("avx2", Vectors::avx2()), ("avx512", Vectors::avx512())];
-    let there = vectors.into_iter().filter_map(|(name, vectors)| {
-        if vectors.is_none() {
+    let vectors = [
+        ("avx2", Vectors::avx2(), None),
+        ("avx512vl", Vectors::avx512(), None),
+        ("avx512bw", Vectors::avx512(), Wide::avx512()),
+    ];
+    let there = vectors.into_iter().filter_map(|(name, vectors, wide)| {
+        if vectors.is_none() || (name == "avx512bw" && wide.is_none()) {
             eprintln!("SKIPPED: this processor has no {name}");
         }
-        Some(Plan::always(Some(vectors?)))
+        Some(Plan::always(Some(vectors?), wide))
     });
     [Plan::PORTABLE, Plan::SINGLE, Plan::get()]
         .into_iter()

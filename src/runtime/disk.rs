@@ -24,8 +24,8 @@ use crate::storage::{Meter, StorageError, Store};
 use crate::torrent::Event;
 use crate::torrent::event::{DiskFault, Notice, VerifyOutcome};
 
-/// Finished pieces hashed side by side: the lanes of `hash::many`.
-const VERIFY_BATCH: usize = 8;
+/// Finished pieces hashed side by side.
+const VERIFY_BATCH: usize = hash::LANES;
 
 /// Finished pieces queued at most: enough to keep several workers in full batches.
 const VERIFY_MAX: usize = 64;

@@ -1,0 +1,151 @@
+//! SHA-1 of sixteen messages at once, in vectors of 512 bits.
+//!
+//! Twice the messages of the kernels for eight in hardly more time: a step waits for the one
+//! before it longer than for a place in the processor.
+
+use std::arch::x86_64::{
+    __m512i, _mm512_add_epi32, _mm512_loadu_si512, _mm512_rol_epi32, _mm512_set1_epi32,
+    _mm512_set4_epi32, _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_shuffle_i32x4,
+    _mm512_storeu_si512, _mm512_ternarylogic_epi32, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
+};
+use std::array;
+
+use super::super::lanes::LANES;
+use super::super::{BLOCK, State};
+
+/// Sixteen vectors of sixteen words.
+type Square = [__m512i; LANES];
+
+/// Feeds each state the blocks of its lane, as many as the shortest lane has.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn compress(states: &mut [State; LANES], blocks: &[&[[u8; BLOCK]]; LANES]) {
+    let mut state = load(states);
+    let count = blocks.iter().map(|lane| lane.len()).min().unwrap_or(0);
+    for i in 0..count {
+        let mut w = words(blocks, i);
+        let [mut a, mut b, mut c, mut d, mut e] = state;
+        twenty!(w, [a, b, c, d, e], choose, 0x5a82_7999_u32, 0);
+        twenty!(w, [a, b, c, d, e], parity, 0x6ed9_eba1_u32, 20);
+        twenty!(w, [a, b, c, d, e], majority, 0x8f1b_bcdc_u32, 40);
+        twenty!(w, [a, b, c, d, e], parity, 0xca62_c1d6_u32, 60);
+        state = [
+            add(state[0], a),
+            add(state[1], b),
+            add(state[2], c),
+            add(state[3], d),
+            add(state[4], e),
+        ];
+    }
+    store(state, states);
+}
+
+/// Word `i` of one block of each lane in vector `i`. Here and below are loops over arrays, since
+/// closures are not inlined into a function of more instructions than theirs.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn words(lanes: &[&[[u8; BLOCK]]; LANES], at: usize) -> Square {
+    let swap = _mm512_set4_epi32(0x0c0d_0e0f, 0x0809_0a0b, 0x0405_0607, 0x0001_0203);
+    let mut rows = [_mm512_setzero_si512(); LANES];
+    for i in 0..LANES {
+        let block: &[u8; BLOCK] = &lanes[i][at];
+        // SAFETY: `block` has the 64 bytes that are loaded.
+        let row = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
+        rows[i] = _mm512_shuffle_epi8(row, swap);
+    }
+    transposed(&rows)
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn transposed(rows: &Square) -> Square {
+    // Quarter q of vector 4g + c: word 4q + c of the rows 4g to 4g + 3.
+    let mut groups = [_mm512_setzero_si512(); LANES];
+    for g in (0..LANES).step_by(4) {
+        let ab = _mm512_unpacklo_epi32(rows[g], rows[g + 1]);
+        let cd = _mm512_unpacklo_epi32(rows[g + 2], rows[g + 3]);
+        let ab2 = _mm512_unpackhi_epi32(rows[g], rows[g + 1]);
+        let cd2 = _mm512_unpackhi_epi32(rows[g + 2], rows[g + 3]);
+        groups[g] = _mm512_unpacklo_epi64(ab, cd);
+        groups[g + 1] = _mm512_unpackhi_epi64(ab, cd);
+        groups[g + 2] = _mm512_unpacklo_epi64(ab2, cd2);
+        groups[g + 3] = _mm512_unpackhi_epi64(ab2, cd2);
+    }
+    let mut words = [_mm512_setzero_si512(); LANES];
+    for c in 0..4 {
+        let low = _mm512_shuffle_i32x4::<0x44>(groups[c], groups[4 + c]);
+        let low2 = _mm512_shuffle_i32x4::<0x44>(groups[8 + c], groups[12 + c]);
+        let high = _mm512_shuffle_i32x4::<0xee>(groups[c], groups[4 + c]);
+        let high2 = _mm512_shuffle_i32x4::<0xee>(groups[8 + c], groups[12 + c]);
+        words[c] = _mm512_shuffle_i32x4::<0x88>(low, low2);
+        words[4 + c] = _mm512_shuffle_i32x4::<0xdd>(low, low2);
+        words[8 + c] = _mm512_shuffle_i32x4::<0x88>(high, high2);
+        words[12 + c] = _mm512_shuffle_i32x4::<0xdd>(high, high2);
+    }
+    words
+}
+
+/// Word `i` of all states in vector `i`.
+#[target_feature(enable = "avx512f")]
+fn load(states: &[State; LANES]) -> [__m512i; 5] {
+    array::from_fn(|word| {
+        let lanes = states.map(|state| state[word]);
+        // SAFETY: `lanes` has the 64 bytes that are loaded.
+        unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) }
+    })
+}
+
+#[target_feature(enable = "avx512f")]
+fn store(vectors: [__m512i; 5], states: &mut [State; LANES]) {
+    for (word, vector) in vectors.into_iter().enumerate() {
+        let mut lanes = [0u32; LANES];
+        // SAFETY: `lanes` has room for the 64 bytes that are stored.
+        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), vector) };
+        for (state, lane) in states.iter_mut().zip(lanes) {
+            state[word] = lane;
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn splat(word: u32) -> __m512i {
+    _mm512_set1_epi32(word.cast_signed())
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn add(x: __m512i, y: __m512i) -> __m512i {
+    _mm512_add_epi32(x, y)
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn xor(x: __m512i, y: __m512i) -> __m512i {
+    _mm512_xor_si512(x, y)
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn rotate<const LEFT: i32, const RIGHT: i32>(x: __m512i) -> __m512i {
+    _mm512_rol_epi32::<LEFT>(x)
+}
+
+/// The last argument of the instruction is the truth table of the function.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn choose(x: __m512i, y: __m512i, z: __m512i) -> __m512i {
+    _mm512_ternarylogic_epi32::<0xca>(x, y, z)
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn parity(x: __m512i, y: __m512i, z: __m512i) -> __m512i {
+    _mm512_ternarylogic_epi32::<0x96>(x, y, z)
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn majority(x: __m512i, y: __m512i, z: __m512i) -> __m512i {
+    _mm512_ternarylogic_epi32::<0xe8>(x, y, z)
+}
