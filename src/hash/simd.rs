@@ -64,6 +64,7 @@ impl Wide {
 
     /// Feeds each state the blocks of its lane, as many as the shortest lane has.
     pub(super) fn compress(self, states: &mut [State; LANES], blocks: &Blocks<'_, LANES>) {
+        let Self(()) = self;
         // SAFETY: `self` was made only where the processor has the instructions.
         unsafe { wide::compress(states, blocks) }
     }

@@ -18,12 +18,16 @@ use super::super::{BLOCK, State};
 type Square = [__m512i; LANES];
 
 /// Feeds each state the blocks of its lane, as many as the shortest lane has.
+#[expect(
+    clippy::many_single_char_names,
+    reason = "FIPS 180-4 names the variables so"
+)]
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn compress(states: &mut [State; LANES], blocks: &[&[[u8; BLOCK]]; LANES]) {
     let mut state = load(states);
     let count = blocks.iter().map(|lane| lane.len()).min().unwrap_or(0);
-    for i in 0..count {
-        let mut w = words(blocks, i);
+    for at in 0..count {
+        let mut w = words(blocks, at);
         let [mut a, mut b, mut c, mut d, mut e] = state;
         twenty!(w, [a, b, c, d, e], choose, 0x5a82_7999_u32, 0);
         twenty!(w, [a, b, c, d, e], parity, 0x6ed9_eba1_u32, 20);
@@ -37,7 +41,7 @@ pub(super) fn compress(states: &mut [State; LANES], blocks: &[&[[u8; BLOCK]]; LA
             add(state[4], e),
         ];
     }
-    store(state, states);
+    store(&state, states);
 }
 
 /// Word `i` of one block of each lane in vector `i`. Here and below are loops over arrays, since
@@ -96,11 +100,11 @@ fn load(states: &[State; LANES]) -> [__m512i; 5] {
 }
 
 #[target_feature(enable = "avx512f")]
-fn store(vectors: [__m512i; 5], states: &mut [State; LANES]) {
-    for (word, vector) in vectors.into_iter().enumerate() {
+fn store(vectors: &[__m512i; 5], states: &mut [State; LANES]) {
+    for (word, vector) in vectors.iter().enumerate() {
         let mut lanes = [0u32; LANES];
         // SAFETY: `lanes` has room for the 64 bytes that are stored.
-        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), vector) };
+        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), *vector) };
         for (state, lane) in states.iter_mut().zip(lanes) {
             state[word] = lane;
         }
