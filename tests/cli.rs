@@ -8,6 +8,8 @@ mod bench;
 mod commands;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/known.rs"]
+mod known;
 #[path = "cli/magnets.rs"]
 mod magnets;
 #[path = "cli/mistakes.rs"]

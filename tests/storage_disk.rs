@@ -11,7 +11,7 @@ use std::process::Command;
 use content::{Content, PIECE_LEN, options, part};
 use swarm::storage::create::{ScanOptions, Symlinks, hash_files, scan};
 use swarm::storage::verify::FileFault;
-use swarm::storage::{Allocate, Meter, StorageError, Store, verify};
+use swarm::storage::{Allocate, HashCache, Meter, StorageError, Store, verify};
 use tempfile::{TempDir, tempdir};
 
 /// A file system in memory of a few hundred KiB.
@@ -207,15 +207,17 @@ fn thousands_of_small_files_are_created_fetched_and_verified() {
     assert_eq!(opened.have.count() as usize, half);
     let tree = content.complete(&opened);
     let meter = Meter::new();
-    assert!(verify(&content.meta, &tree, 2, &meter).unwrap().is_good());
+    let report = verify(&content.meta, &tree, &HashCache::default(), 2, &meter).unwrap();
+    assert!(report.is_good());
     let list = scan(&[tree], &everything()).unwrap();
     let arranged: Vec<_> = content.meta.files().to_vec();
-    let hashes = hash_files(&list, &arranged, PIECE_LEN, 2, &meter).unwrap();
+    let content_of = (&list, arranged.as_slice());
+    let hashed = hash_files(content_of, PIECE_LEN, &HashCache::default(), 2, &meter).unwrap();
     let known = content
         .pieces()
         .into_iter()
         .map(|piece| content.meta.piece_hash(piece));
-    assert_eq!(hashes, known.collect::<Vec<_>>());
+    assert_eq!(hashed.pieces, known.collect::<Vec<_>>());
     let seed = Store::seed_created(content.meta.clone(), &list).unwrap();
     content.expect_readable(&seed, &opened.wanted);
 }
@@ -231,7 +233,8 @@ fn verify_names_the_bad_files_and_spares_their_neighbours() {
     bytes[39_999] ^= 1;
     fs::write(tree.join("d"), bytes).unwrap();
     fs::remove_file(tree.join("e")).unwrap();
-    let report = verify(&content.meta, &tree, 1, &Meter::new()).unwrap();
+    let (cache, meter) = (HashCache::default(), Meter::new());
+    let report = verify(&content.meta, &tree, &cache, 1, &meter).unwrap();
     assert!(!report.is_good());
     let bad: Vec<_> = report
         .bad_files
@@ -250,7 +253,7 @@ fn verify_names_the_bad_files_and_spares_their_neighbours() {
     assert_eq!(report.bad_files[0].pieces, [0..=3]);
     assert_eq!(report.bad_files[1].pieces, [3..=3, 5..=5]);
     assert_eq!(report.bad_files[1].path, tree.join("d"));
-    let gone = verify(&content.meta, &dir.path().join("none"), 1, &Meter::new());
+    let gone = verify(&content.meta, &dir.path().join("none"), &cache, 1, &meter);
     assert!(matches!(gone, Err(StorageError::NotFound { .. })));
     assert!(!part(dir.path(), "tree").exists());
 }

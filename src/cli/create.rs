@@ -17,7 +17,8 @@ use super::{App, magnet, show};
 use crate::metainfo::build::{Builder, NewFile};
 use crate::metainfo::escape::escape;
 use crate::metainfo::{Metainfo, MetainfoError};
-use crate::storage::create::{FileList, ScanOptions, Symlinks, hash_files, scan};
+use crate::storage::HashCache;
+use crate::storage::create::{FileList, Hashed, ScanOptions, Symlinks, hash_files, scan};
 
 pub(super) use args::CreateArgs;
 
@@ -31,6 +32,8 @@ pub(super) struct Created {
     pub(super) meta: Metainfo,
     /// The files, as they were when they were hashed.
     pub(super) list: FileList,
+    /// How many pieces an earlier run had hashed.
+    pub(super) known: u32,
 }
 
 pub(super) fn run(args: &CreateArgs, app: &mut App<'_>) -> Result<Exit, CliError> {
@@ -57,7 +60,8 @@ pub(super) fn run(args: &CreateArgs, app: &mut App<'_>) -> Result<Exit, CliError
     if let Some(target) = &target {
         check_target(target, &args.paths, app)?;
     }
-    let Created { meta, .. } = hashed(&builder, list, app)?;
+    let cache = app.hash_cache();
+    let Created { meta, known, .. } = hashed(&builder, list, &cache, app)?;
     let wrote = match &target {
         None => {
             app.printer.data(meta.raw());
@@ -65,7 +69,7 @@ pub(super) fn run(args: &CreateArgs, app: &mut App<'_>) -> Result<Exit, CliError
         }
         Some(target) => write_manifest(&meta, target, args.force, app.dir)?.word(),
     };
-    tell(&meta, target.as_deref(), wrote, app);
+    tell((&meta, known), target.as_deref(), wrote, app);
     if args.magnet {
         app.printer
             .line(&Text::new(magnet::of_manifest(&meta).to_string()));
@@ -95,10 +99,11 @@ pub(super) fn scanned(
     Ok(list)
 }
 
-/// Hashes the files and makes the manifest.
+/// Hashes the files, as far as the cache does not know them, and makes the manifest.
 pub(super) fn hashed(
     builder: &Builder,
     list: FileList,
+    cache: &HashCache,
     app: &mut App<'_>,
 ) -> Result<Created, CliError> {
     let unusable =
@@ -110,12 +115,13 @@ pub(super) fn hashed(
         verb: "Hashing",
         name: &list.name,
     };
-    let hashes = sampled(app, label, |meter| {
-        hash_files(&list, &entries, builder.piece_len, threads, meter)
+    let Hashed { pieces, known } = sampled(app, label, |meter| {
+        let content = (&list, entries.as_slice());
+        hash_files(content, builder.piece_len, cache, threads, meter)
     })
     .map_err(|error| app.fault(&error))?;
-    let meta = builder.build(&hashes).map_err(unusable)?;
-    Ok(Created { meta, list })
+    let meta = builder.build(&pieces).map_err(unusable)?;
+    Ok(Created { meta, list, known })
 }
 
 /// What a list of files is described by, with nothing said that need not be.
@@ -253,7 +259,7 @@ fn holds(target: &Path, bytes: &[u8]) -> bool {
 }
 
 /// The line, event and result that tell of a new manifest.
-fn tell(meta: &Metainfo, target: Option<&Path>, wrote: &str, app: &mut App<'_>) {
+fn tell((meta, known): (&Metainfo, u32), target: Option<&Path>, wrote: &str, app: &mut App<'_>) {
     app.printer.event(&Event::Created {
         path: target.map(lossy),
         infohash: meta.info_hash().to_string(),
@@ -261,6 +267,7 @@ fn tell(meta: &Metainfo, target: Option<&Path>, wrote: &str, app: &mut App<'_>) 
         size: meta.layout().total_len(),
         piece_length: meta.layout().nominal_piece_len(),
         pieces: meta.layout().piece_count(),
+        known,
         files: show::numbered(meta).count(),
         magnet: magnet::of_manifest(meta).to_string(),
     });
@@ -269,14 +276,21 @@ fn tell(meta: &Metainfo, target: Option<&Path>, wrote: &str, app: &mut App<'_>) 
     match target {
         Some(target) => {
             let path = shown(target, app.dir);
-            app.printer
-                .result(show::headline(&word, &path, meta), &path);
+            let mut parts = show::headline(&word, &path, meta);
+            parts.extend(known_part(known));
+            app.printer.result(parts, &path);
         }
         None => app.printer.say(&Text::new(format!(
             " {word} the manifest of {}",
             escape(meta.name())
         ))),
     }
+}
+
+/// What is said of pieces that were not read, if there are any.
+pub(super) fn known_part(known: u32) -> Option<Text> {
+    let pieces = show_counted(known.into(), "piece");
+    (known > 0).then(|| Text::new(format!("{pieces} known already")))
 }
 
 fn dry_run(builder: &Builder, target: Option<&Path>, app: &mut App<'_>) -> Result<Exit, CliError> {

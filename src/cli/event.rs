@@ -145,6 +145,8 @@ pub(super) enum Event {
         piece_length: u32,
         /// How many pieces there are.
         pieces: u32,
+        /// How many of them an earlier run had hashed.
+        known: u32,
         /// How many files there are.
         files: usize,
         /// The magnet link.

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -26,7 +27,7 @@ use super::units::{percent, show_counted, show_size, show_took};
 use super::{App, select, show, units};
 use crate::metainfo::Metainfo;
 use crate::metainfo::escape::escape;
-use crate::storage::{Allocate, FetchOptions, Opened, Store};
+use crate::storage::{Allocate, FetchOptions, HashCache, Opened, Store};
 use crate::torrent::event::DiskFault;
 
 /// The arguments of `swarm fetch`.
@@ -178,9 +179,11 @@ fn fetch(args: &FetchArgs, order: &Order, app: &mut App<'_>) -> Result<Exit, Cli
         .output
         .clone()
         .unwrap_or_else(|| meta.name().to_owned());
+    let cache = app.hash_cache();
     let opened = open_output(args, order, &name, app)?;
     let target = app.dir.join(&args.dir).join(&name);
     if opened.already_complete {
+        opened.store.remember(&cache);
         tell_already_complete(&target, opened.have.count(), app);
         if !args.seed {
             app.printer.event(&Event::End {
@@ -198,10 +201,11 @@ fn fetch(args: &FetchArgs, order: &Order, app: &mut App<'_>) -> Result<Exit, Cli
         tracing::debug!("manifest not kept: {error}");
     }
     let have = opened.have.count();
+    let store = Arc::new(opened.store);
     let content = Content {
         meta: meta.clone(),
         name: name.clone(),
-        store: opened.store,
+        store: Arc::clone(&store),
         have: opened.have,
         wanted: opened.wanted,
         serve: false,
@@ -213,7 +217,24 @@ fn fetch(args: &FetchArgs, order: &Order, app: &mut App<'_>) -> Result<Exit, Cli
     } else {
         transfer_all(args, meta, &mut transfer, app)
     };
-    transfer.stop(ended, app)
+    let written = app.printer.elapsed();
+    let ended = transfer.stop(ended, app)?;
+    remember(&store, written, app);
+    Ok(ended)
+}
+
+/// Spares a seed of it reading all of it again. The clock has to move on since it was `written`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing but the clock is waited for"
+)]
+fn remember(store: &Store, written: Duration, app: &App<'_>) {
+    if app.state_dir.is_none() || !store.lacking().is_empty() {
+        return;
+    }
+    let since = app.printer.elapsed().saturating_sub(written);
+    thread::sleep(HashCache::TICK.saturating_sub(since));
+    store.remember(&app.hash_cache());
 }
 
 fn open_output(

@@ -44,6 +44,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use anstream::{AutoStream, ColorChoice};
 use console::Term;
@@ -53,7 +54,7 @@ use output::{Look, Printer, ProgressMode};
 use text::{Style, Text};
 use units::RateUnit;
 
-use crate::storage::StorageError;
+use crate::storage::{HashCache, StorageError};
 
 pub use args::command;
 pub use error::{CliError, Exit};
@@ -126,6 +127,15 @@ impl App<'_> {
         let asked = self.signals.stop()?;
         self.printer.leave_status();
         Some(asked)
+    }
+
+    /// The hashes that earlier runs found; to be opened before anything is read.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the times of files, which it is compared with, are wall-clock times"
+    )]
+    fn hash_cache(&self) -> HashCache {
+        HashCache::new(self.state_dir.clone(), SystemTime::now())
     }
 
     /// What the storage refused, in the words of the command line.

@@ -36,6 +36,9 @@ pub(super) struct SeedArgs {
     /// Where the data of the manifest is [default: beside it, or here]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Check only files that changed since they were last verified, by their sizes and times
+    #[arg(long)]
+    no_verify: bool,
     /// When to end: forever, copies=40, idle=10m, ratio=2 or time=2h
     #[arg(long, value_name = "SPEC", default_value = "forever")]
     until: Until,
@@ -107,8 +110,8 @@ struct Source {
     store: Store,
     /// Where the data is.
     data: PathBuf,
-    /// Whether the manifest was made in this run, and how writing it went.
-    wrote: Option<&'static str>,
+    /// How writing the manifest went, if it was made in this run, and what was not read.
+    told: Vec<Text>,
 }
 
 pub(super) fn run(args: &SeedArgs, app: &mut App<'_>) -> Result<Exit, CliError> {
@@ -122,7 +125,7 @@ pub(super) fn run(args: &SeedArgs, app: &mut App<'_>) -> Result<Exit, CliError> 
     let content = Content {
         meta: Arc::clone(&meta),
         name: meta.name().to_owned(),
-        store: source.store,
+        store: Arc::new(source.store),
         have: all.clone(),
         wanted: all,
         serve: !args.no_serve,
@@ -140,7 +143,7 @@ pub(super) fn run(args: &SeedArgs, app: &mut App<'_>) -> Result<Exit, CliError> 
         dht: transfer.dht(),
         is_opened: scope::port_mapping(&args.network, meta.is_private()).is_some(),
     };
-    introduce((&source.manifest, source.wrote), &ways, app);
+    introduce((&source.manifest, source.told), &ways, app);
     tell_who_hears(&ways, app);
     let served = serve(args, &mut transfer, app);
     if served.is_ok() {
@@ -166,7 +169,7 @@ fn created(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
     create::check_target(&path, &shared, app)?;
     let mut builder = create::plain_builder(&list);
     builder.trackers.clone_from(&args.network.tracker);
-    let made = create::hashed(&builder, list, app)?;
+    let made = create::hashed(&builder, list, &app.hash_cache(), app)?;
     let wrote = create::write_manifest(&made.meta, &path, false, app.dir).map_err(|error| {
         let manifest = shown(&path, app.dir);
         match error.exit {
@@ -179,39 +182,54 @@ fn created(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
     let meta = Arc::new(made.meta);
     let store =
         Store::seed_created(Arc::clone(&meta), &made.list).map_err(|error| app.fault(&error))?;
+    let mut told = vec![Text::new(format!(
+        "{} {}",
+        wrote.word(),
+        shown(&path, app.dir)
+    ))];
+    told.extend(create::known_part(made.known));
     Ok(Source {
         manifest: Manifest { path, meta },
         store,
         data: app.dir.join(&args.input),
-        wrote: Some(wrote.word()),
+        told,
     })
 }
 
-/// Opens the data of a manifest and checks every byte of it.
+/// Opens the data of a manifest and checks every byte of it, but what is to be believed.
 fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
     let manifest = manifest::open_here(&args.input, app)?;
     let meta = &manifest.meta;
     let data = manifest::locate_data(&manifest, args.data.as_deref(), app)?;
     let store = Store::seed(Arc::clone(meta), &data).map_err(|error| app.fault(&error))?;
-    let pieces: Vec<_> = meta.layout().pieces().collect();
+    let cache = app.hash_cache();
+    let known = if args.no_verify {
+        store.recall(&cache)
+    } else {
+        Bitfield::empty(meta.layout().piece_count())
+    };
+    let mut pieces: Vec<_> = meta.layout().pieces().collect();
+    pieces.retain(|&piece| !known.has(piece));
     let threads = app.threads;
     let label = Label {
         verb: "Checking",
         name: meta.name(),
     };
-    let good = sampled(app, label, |meter| store.recheck(&pieces, threads, meter));
+    sampled(app, label, |meter| store.recheck(&pieces, threads, meter));
     if let Some(exit) = app.stop_asked() {
         return Err(CliError::new(exit, "interrupted"));
     }
     if app.printer.is_abandoned() {
         return Err(CliError::new(Exit::Interrupted, "nobody reads the output"));
     }
-    if !good.is_full() {
+    store.remember(&cache);
+    let bad = store.lacking().len();
+    if bad > 0 {
         let typed = shown(&manifest.path, app.dir);
         let what = format!(
             "{} of {} of {} do not match {typed}",
-            show_count(u64::from(good.len() - good.count())),
-            show_counted(good.len().into(), "piece"),
+            show_count(bad as u64),
+            show_counted(meta.layout().piece_count().into(), "piece"),
             shown(&data, app.dir),
         );
         return Err(CliError::new(Exit::Mismatch, what).help(format!(
@@ -222,7 +240,7 @@ fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
         manifest,
         store,
         data,
-        wrote: None,
+        told: create::known_part(known.count()).into_iter().collect(),
     })
 }
 
@@ -244,13 +262,12 @@ struct Ways<'a> {
 
 /// Says what is seeded, and what to type on the other machines.
 fn introduce(
-    (Manifest { path, meta }, wrote): (&Manifest, Option<&str>),
+    (Manifest { path, meta }, told): (&Manifest, Vec<Text>),
     ways: &Ways<'_>,
     app: &mut App<'_>,
 ) {
-    let typed = shown(path, app.dir);
     let mut parts = show::headline("Seeding", meta.name(), meta);
-    parts.extend(wrote.map(|wrote| Text::new(format!("{wrote} {typed}"))));
+    parts.extend(told);
     let mut magnet = magnet::of_manifest(meta);
     magnet.trackers = ways.trackers.to_vec();
     let own = ways.site.as_ref().map(|site| format!("{site}announce"));

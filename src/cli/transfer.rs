@@ -39,7 +39,7 @@ pub(super) struct Content {
     /// What it is called on this machine.
     pub(super) name: String,
     /// Where it lies.
-    pub(super) store: Store,
+    pub(super) store: Arc<Store>,
     /// The pieces that are here.
     pub(super) have: Bitfield,
     /// The pieces that shall be.
@@ -124,7 +124,7 @@ impl Transfer {
         config.dht = scope::dht(network, named, app);
         config.port_mapping = scope::port_mapping(network, meta.is_private());
         let dht = config.dht.as_ref().map(|dht| dht.when);
-        let session = Session::start(Arc::clone(&meta), Arc::new(store), have, wanted, config)
+        let session = Session::start(Arc::clone(&meta), store, have, wanted, config)
             .map_err(|error| of_session(&error, app))?;
         let now = app.printer.elapsed();
         Ok(Self {

@@ -42,8 +42,9 @@ pub(super) fn run(args: &VerifyArgs, app: &mut App<'_>) -> Result<Exit, CliError
         name: meta.name(),
     };
     let threads = app.threads;
+    let cache = app.hash_cache();
     let report = sampled(app, label, |meter| {
-        storage::verify(meta, &data, threads, meter)
+        storage::verify(meta, &data, &cache, threads, meter)
     })
     .map_err(|error| app.fault(&error))?;
     for bad in &report.bad_files {

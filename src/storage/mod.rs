@@ -10,6 +10,7 @@ mod error;
 mod fetch;
 mod files;
 mod finish;
+mod hash_cache;
 mod journal;
 mod ledger;
 mod lock;
@@ -37,6 +38,7 @@ use spans::piece_range;
 
 pub use error::StorageError;
 pub use files::ReadNow;
+pub use hash_cache::HashCache;
 pub use manifest::kept_manifest;
 pub use meter::Meter;
 pub use verify::{VerifyReport, verify};

@@ -2,11 +2,23 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use rustix::fs::{FileType, Stat};
 
 /// Bytes of a [`Stamp`] in the journal.
 pub(super) const STAMP_LEN: usize = 32;
+
+/// For so long after a write another one may leave the same times. Chosen: twice the longest tick
+/// of Linux (100 Hz), which the times of files follow.
+pub(super) const TICK: Duration = Duration::from_millis(20);
+
+/// The same where the times of files are coarse: 2 s in FAT, else a second at most.
+const COARSE_TICK: Duration = Duration::from_secs(2);
+
+/// A time that is a multiple of this is taken for coarse, in nanoseconds: exFAT counts in
+/// hundredths of a second.
+const COARSE_UNIT: i64 = 10_000_000;
 
 /// Size, times and identity of a file at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +43,19 @@ impl Stamp {
     pub(super) fn of_plain(stat: &Stat) -> Option<Self> {
         let kind = FileType::from_raw_mode(stat.st_mode);
         (kind == FileType::RegularFile).then(|| Self::of_stat(stat))
+    }
+
+    /// Whether any write after `moment`, in nanoseconds since 1970, changes the stamp: the file is
+    /// old enough for that. What git calls racily clean is not settled.
+    pub(super) fn is_settled(&self, moment: i64) -> bool {
+        // Nobody can choose this time, so it tells how the file system counts.
+        let tick = if self.ctime % COARSE_UNIT == 0 {
+            COARSE_TICK
+        } else {
+            TICK
+        };
+        let age = moment.saturating_sub(self.mtime.max(self.ctime));
+        u128::try_from(age).is_ok_and(|age| age > tick.as_nanos())
     }
 
     #[allow(
@@ -86,5 +111,30 @@ mod tests {
             inode: u64::MAX - 1,
         };
         assert_eq!(Stamp::from_bytes(&stamp.to_bytes()), stamp);
+    }
+
+    #[test]
+    fn a_stamp_tells_of_later_writes_once_the_clock_has_moved_on() {
+        let of = |mtime, ctime| Stamp {
+            len: 1,
+            mtime,
+            ctime,
+            inode: 1,
+        };
+        let (second, fine, tick) = (1_000_000_000, 50_001_234_567, 20_000_000);
+        let cases = [
+            (of(fine, fine), fine + tick, false),
+            (of(fine, fine), fine + tick + 1, true),
+            (of(0, fine), fine + tick, false),
+            // Written in the future, by a clock that is wrong or by hand.
+            (of(90 * second, fine), 60 * second, false),
+            (of(50 * second, 50 * second), 52 * second, false),
+            (of(50 * second, 50 * second), 52 * second + 1, true),
+            (of(i64::MIN, i64::MIN), i64::MAX, true),
+            (of(i64::MAX, i64::MAX), i64::MIN, false),
+        ];
+        for (stamp, moment, want) in cases {
+            assert_eq!(stamp.is_settled(moment), want, "{stamp:?} at {moment}");
+        }
     }
 }

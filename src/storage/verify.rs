@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Meter, StorageError, Store};
+use super::{HashCache, Meter, StorageError, Store};
 use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;
 use crate::metainfo::{FileKind, Metainfo};
@@ -53,13 +53,15 @@ impl VerifyReport {
     }
 }
 
-/// Compares the data (the content's top file or directory) with the manifest.
+/// Compares the data (the content's top file or directory) with the manifest. All of it is read;
+/// what is found goes into the cache.
 ///
 /// # Errors
 /// If `data` does not exist, or the meter was cancelled.
 pub fn verify(
     meta: &Arc<Metainfo>,
     data: &Path,
+    cache: &HashCache,
     threads: usize,
     meter: &Meter,
 ) -> Result<VerifyReport, StorageError> {
@@ -69,6 +71,7 @@ pub fn verify(
     if meter.is_cancelled() {
         return Err(StorageError::Cancelled);
     }
+    store.remember(cache);
     let regular = |number: &usize| meta.files()[*number].kind == FileKind::Regular;
     let numbers = || (0..meta.files().len()).filter(regular);
     let mut faults: Vec<Option<FileFault>> = vec![None; meta.files().len()];

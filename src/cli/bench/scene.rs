@@ -19,7 +19,7 @@ use crate::cli::{App, create};
 use crate::metainfo::Metainfo;
 use crate::metainfo::escape::escape;
 use crate::storage::create::FileList;
-use crate::storage::{Allocate, FetchOptions, Meter, Opened, StorageError, Store};
+use crate::storage::{Allocate, FetchOptions, HashCache, Meter, Opened, StorageError, Store};
 
 /// What the content is called.
 const NAME: &str = "bench.bin";
@@ -60,7 +60,8 @@ impl Scene {
         let list = create::scanned(&[path], &create::scan_all(), app)?;
         let mut builder = create::plain_builder(&list);
         builder.piece_len = plan.piece_len;
-        let create::Created { meta, list } = create::hashed(&builder, list, app)?;
+        let nothing = HashCache::default();
+        let create::Created { meta, list, .. } = create::hashed(&builder, list, &nothing, app)?;
         let meta = Arc::new(meta);
         Ok(Self { dir, list, meta })
     }
@@ -230,8 +231,10 @@ mod tests {
         let mut builder = create::plain_builder(&list);
         builder.piece_len = 65_536;
         let arranged = builder.arrange().unwrap();
-        let hashes = hash_files(&list, &arranged, 65_536, 1, &Meter::new()).unwrap();
-        let meta = Arc::new(builder.build(&hashes).unwrap());
+        let list = (&list, arranged.as_slice());
+        let (cache, meter) = (HashCache::default(), Meter::new());
+        let hashed = hash_files(list, 65_536, &cache, 1, &meter).unwrap();
+        let meta = Arc::new(builder.build(&hashed.pieces).unwrap());
         assert_eq!(wrong_pieces(&meta, &path, 1, &Meter::new()).unwrap(), 0);
         content[1_234_567] ^= 1;
         fs::write(&path, &content).unwrap();

@@ -9,7 +9,7 @@ use super::files::{Files, Location};
 use super::pieces::Job;
 use super::spans::{Place, Spans};
 use super::stamp::Stamp;
-use super::{Meter, StorageError};
+use super::{HashCache, Meter, StorageError};
 use crate::ids::PieceHash;
 use crate::layout::Layout;
 use crate::metainfo::{FileEntry, FileKind};
@@ -91,8 +91,18 @@ impl FileList {
     }
 }
 
-/// Hashes the content in pieces of `piece_len` bytes, on `threads` threads. `arranged` is what
-/// `Builder::arrange` made of the list: the same files in the same order, padding between them.
+/// The hashes of all pieces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hashed {
+    /// In the order of the pieces.
+    pub pieces: Vec<PieceHash>,
+    /// How many of them the cache knew.
+    pub known: u32,
+}
+
+/// Hashes the content in pieces of `piece_len` bytes, on `threads` threads, as far as the cache
+/// does not know them. `arranged` is what `Builder::arrange` made of the list: the same files in
+/// the same order, padding between them.
 ///
 /// # Errors
 /// If a file cannot be read or changed since it was found, or the meter was cancelled.
@@ -101,12 +111,12 @@ impl FileList {
 /// # Panics
 /// If `arranged` was made from another list.
 pub fn hash_files(
-    list: &FileList,
-    arranged: &[FileEntry],
+    (list, arranged): (&FileList, &[FileEntry]),
     piece_len: u32,
+    cache: &HashCache,
     threads: usize,
     meter: &Meter,
-) -> Result<Vec<PieceHash>, StorageError> {
+) -> Result<Hashed, StorageError> {
     let total_len = arranged.iter().map(|entry| entry.len).sum();
     let layout = Layout::new(total_len, piece_len).ok_or(StorageError::NoData)?;
     let mut numbers = 0..list.files.len();
@@ -128,19 +138,31 @@ pub fn hash_files(
     for (number, file) in list.files.iter().enumerate() {
         files.trust(number, file.stamp);
     }
-    let hashes = Mutex::new(vec![PieceHash::new([0; 20]); layout.piece_count() as usize]);
+    let keys = cache.keys(&files, &layout);
+    let mut hashes = cache.recall(&keys);
+    hashes.resize(layout.piece_count() as usize, None);
+    let mut unknown: Vec<_> = layout.pieces().collect();
+    unknown.retain(|piece| hashes[piece.as_usize()].is_none());
+    let hashes = Mutex::new(hashes);
     let job = Job {
         layout: &layout,
         read: |offset, buf: &mut [u8]| files.read(offset, buf),
         found: |piece: crate::layout::PieceIndex, digest| {
             let mut hashes = hashes.lock().unwrap_or_else(PoisonError::into_inner);
-            hashes[piece.as_usize()] = digest?;
+            hashes[piece.as_usize()] = Some(digest?);
             Ok(())
         },
     };
-    job.run(&layout.pieces().collect::<Vec<_>>(), threads, meter)?;
+    job.run(&unknown, threads, meter)?;
     (0..list.files.len()).try_for_each(|file| files.expect_intact(file))?;
-    Ok(hashes.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let hashes = hashes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    cache.keep(&keys, hashes.iter().copied());
+    let pieces: Vec<PieceHash> = hashes.into_iter().flatten().collect();
+    let known = pieces.len() - unknown.len();
+    Ok(Hashed {
+        known: u32::try_from(known).expect("pieces are counted in 32 bits"),
+        pieces,
+    })
 }
 
 #[cfg(test)]

@@ -37,6 +37,19 @@ fn found(dir: &TempDir, options: &ScanOptions) -> Result<Vec<String>, StorageErr
     Ok(list.files.iter().map(|file| file.path.join("/")).collect())
 }
 
+fn hashed(
+    list: &FileList,
+    arranged: &[FileEntry],
+    piece_len: u32,
+    threads: usize,
+    meter: &Meter,
+) -> Result<Vec<PieceHash>, StorageError> {
+    let nothing = HashCache::default();
+    let hashed = hash_files((list, arranged), piece_len, &nothing, threads, meter)?;
+    assert_eq!(hashed.known, 0);
+    Ok(hashed.pieces)
+}
+
 fn builder(list: &FileList, piece_len: u32) -> Builder {
     let files = list.files.iter().map(|file| NewFile {
         path: file.path.clone(),
@@ -246,7 +259,7 @@ fn hashes_are_those_of_the_concatenated_content() {
     for (piece_len, threads) in [(16 << 10, 1), (16 << 10, 3), (1 << 20, 2)] {
         let meter = Meter::new();
         let arranged = builder(&list, piece_len).arrange().unwrap();
-        let hashes = hash_files(&list, &arranged, piece_len, threads, &meter).unwrap();
+        let hashes = hashed(&list, &arranged, piece_len, threads, &meter).unwrap();
         let want = whole.as_bytes().chunks(piece_len as usize).map(hash::one);
         assert_eq!(hashes, want.map(PieceHash::new).collect::<Vec<_>>());
         assert_eq!(
@@ -263,7 +276,7 @@ fn padding_is_hashed_as_zeros() {
     let mut padded = builder(&list, 16 << 10);
     padded.pad = true;
     let arranged = padded.arrange().unwrap();
-    let hashes = hash_files(&list, &arranged, 16 << 10, 1, &Meter::new()).unwrap();
+    let hashes = hashed(&list, &arranged, 16 << 10, 1, &Meter::new()).unwrap();
     let mut first = b"xyz".to_vec();
     first.resize(16 << 10, 0);
     let want = [hash::one(&first), hash::one(b"q")].map(PieceHash::new);
@@ -275,7 +288,7 @@ fn a_file_that_changes_after_it_was_found_is_an_error() {
     let dir = tree(&[("a", "four"), ("b", "same")]);
     let list = scan(&[dir.path().join("t")], &all()).unwrap();
     let arranged = builder(&list, 16 << 10).arrange().unwrap();
-    let hash = || hash_files(&list, &arranged, 16 << 10, 1, &Meter::new());
+    let hash = || hashed(&list, &arranged, 16 << 10, 1, &Meter::new());
     hash().expect("nothing changed yet");
     let path = dir.path().join("t/a");
     fs::write(&path, "eight888").unwrap();

@@ -1,0 +1,265 @@
+//! The hashes of pieces that were read before, kept from run to run: what nobody wrote to since
+//! need not be read again.
+//!
+//! A piece is known by what it is made of: which bytes of which files, and the stamps that these
+//! had. So what the cache says stays true for ever, or is never asked for again. It is a copy of
+//! what can be computed: it is not synced, one that is damaged in any way is as good as none, and
+//! nothing that goes wrong with it is an error.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::Store;
+use super::beneath::{Access, Dir};
+use super::files::Files;
+use super::finish::Output;
+use super::spans::{Place, piece_range};
+use super::stamp::TICK;
+use crate::bitfield::Bitfield;
+use crate::hash;
+use crate::ids::PieceHash;
+use crate::layout::Layout;
+
+// file     "swarmhsh" version:u32 entry* sum:20     sum = SHA-1 of all before it
+// entry    key:20 hash:20                           newest first
+
+/// The name of the cache in the state directory.
+const NAME: &str = "hashes";
+const MAGIC: &[u8; 8] = b"swarmhsh";
+const VERSION: u32 = 1;
+const HEAD_LEN: usize = 8 + 4;
+const ENTRY_LEN: usize = 20 + 20;
+const SUM_LEN: usize = 20;
+
+/// The oldest entries beyond so many are dropped. Chosen: 5 MiB, which are read and written in a
+/// few milliseconds, and enough for 65 contents of the usual 2,000 pieces at most, or for 2 TiB in
+/// pieces of 16 MiB.
+const ENTRIES_MAX: usize = 1 << 17;
+
+/// What a piece is made of, hashed.
+type Key = [u8; 20];
+
+type Entry = [u8; ENTRY_LEN];
+
+/// Where hashes are remembered from run to run, if anywhere.
+#[derive(Clone, Debug, Default)]
+pub struct HashCache {
+    /// The state directory.
+    dir: Option<PathBuf>,
+    /// When it was opened, in nanoseconds since 1970.
+    opened: i64,
+}
+
+impl HashCache {
+    /// For so long after a write another one may leave the same times, but for file systems that
+    /// count in more than hundredths of a second; no file as young as that is remembered.
+    pub const TICK: Duration = TICK;
+
+    /// The cache in the state directory `dir`. `now` must be before anything is read that is to be
+    /// remembered: files as young as that are not believed to tell by their stamp of a later write.
+    pub fn new(dir: Option<PathBuf>, now: SystemTime) -> Self {
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            dir,
+            opened: i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// What the pieces are known by, as far as any are remembered; `None` for one that cannot be.
+    pub(super) fn keys(&self, files: &Files, layout: &Layout) -> Vec<Option<Key>> {
+        if self.dir.is_none() {
+            return Vec::new();
+        }
+        let ids = self.file_ids(files);
+        let pieces = layout.pieces().take(ENTRIES_MAX);
+        let mut parts = Vec::new();
+        let keys = pieces.map(|piece| {
+            parts.clear();
+            for segment in files.segments(piece_range(layout, piece)) {
+                parts.extend(match segment.place {
+                    Place::File(file) => ids[file]?,
+                    Place::Zeros => Key::default(),
+                    Place::Side | Place::Nowhere => return None,
+                });
+                parts.extend(segment.offset.to_le_bytes());
+                parts.extend((segment.len as u64).to_le_bytes());
+            }
+            Some(hash::one(&parts))
+        });
+        keys.collect()
+    }
+
+    /// Path and stamp of each file, hashed; `None` where they would not tell of a later write.
+    fn file_ids(&self, files: &Files) -> Vec<Option<Key>> {
+        let mut dir = PathBuf::new();
+        let mut real_dir = PathBuf::new();
+        let mut id = |file| {
+            let stamp = files.stamp(file)?;
+            if !stamp.is_settled(self.opened) {
+                return None;
+            }
+            let path = files.path(file);
+            let parent = path.parent()?;
+            if dir != parent {
+                // However the user came there; asked once for all files of a directory.
+                real_dir = fs::canonicalize(parent).ok()?;
+                parent.clone_into(&mut dir);
+            }
+            let mut bytes = stamp.to_bytes().to_vec();
+            let real = real_dir.join(path.file_name()?);
+            bytes.extend_from_slice(real.as_os_str().as_encoded_bytes());
+            Some(hash::one(&bytes))
+        };
+        (0..files.side_number()).map(&mut id).collect()
+    }
+
+    /// The hashes of the pieces with these keys, where they are remembered.
+    pub(super) fn recall(&self, keys: &[Option<Key>]) -> Vec<Option<PieceHash>> {
+        let mut known: BTreeMap<Key, Option<PieceHash>> =
+            keys.iter().flatten().map(|&key| (key, None)).collect();
+        for (key, hash) in self.read().iter().map(split) {
+            if let Some(found) = known.get_mut(&key) {
+                *found = Some(hash);
+            }
+        }
+        let hash = |key: &Option<Key>| *known.get(key.as_ref()?)?;
+        keys.iter().map(hash).collect()
+    }
+
+    /// Remembers these hashes, and forgets those keys that have none.
+    pub(super) fn keep(
+        &self,
+        keys: &[Option<Key>],
+        hashes: impl Iterator<Item = Option<PieceHash>>,
+    ) {
+        let Some(dir) = &self.dir else {
+            return;
+        };
+        let pairs = keys.iter().zip(hashes);
+        let ours: BTreeMap<Key, Option<PieceHash>> = pairs
+            .filter_map(|(key, hash)| Some(((*key)?, hash)))
+            .collect();
+        // Another process may have written since this one read.
+        let (old, others): (Vec<Entry>, Vec<Entry>) = self
+            .read()
+            .into_iter()
+            .partition(|entry| ours.contains_key(&split(entry).0));
+        let new: BTreeMap<Key, PieceHash> = ours
+            .into_iter()
+            .filter_map(|(key, hash)| Some((key, hash?)))
+            .collect();
+        if old.iter().map(split).collect::<BTreeMap<_, _>>() == new {
+            return;
+        }
+        let entries = new.into_iter().map(join).chain(others);
+        if let Err(error) = write(dir, &encode(entries.take(ENTRIES_MAX))) {
+            tracing::debug!("hashes not remembered: {error}");
+        }
+    }
+
+    fn read(&self) -> Vec<Entry> {
+        let Some(dir) = &self.dir else {
+            return Vec::new();
+        };
+        let read = || -> io::Result<Option<Vec<Entry>>> {
+            // What is no plain file is not waited for.
+            let file = Dir::open(dir)?.file(Path::new(NAME), Access::Read)?;
+            let len_max = HEAD_LEN + ENTRIES_MAX * ENTRY_LEN + SUM_LEN;
+            let mut bytes = Vec::new();
+            file.take(len_max as u64 + 1).read_to_end(&mut bytes)?;
+            Ok(decode(&bytes).map(<[Entry]>::to_vec))
+        };
+        match read() {
+            Ok(Some(entries)) => entries,
+            Ok(None) => {
+                tracing::debug!("the remembered hashes are damaged or of another version");
+                Vec::new()
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                tracing::debug!("no hashes remembered: {error}");
+                Vec::new()
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Takes for verified what the cache knows of files that are as they were then, and says
+    /// which pieces these are. To be asked before anything is verified in another way.
+    pub fn recall(&self, cache: &HashCache) -> Bitfield {
+        let layout = self.meta.layout();
+        for file in 0..self.files.side_number() {
+            self.files.rebase(file);
+        }
+        let recalled = cache.recall(&cache.keys(&self.files, layout));
+        let mut known = Bitfield::empty(layout.piece_count());
+        for (piece, hash) in layout.pieces().zip(recalled) {
+            if hash == Some(self.meta.piece_hash(piece)) {
+                known.insert(piece);
+            }
+        }
+        self.ledger().found(layout, &mut known);
+        known
+    }
+
+    /// Remembers which pieces are there, under their real name. Those that are not are forgotten,
+    /// so it is to be asked only after all of them were verified.
+    pub fn remember(&self, cache: &HashCache) {
+        if !matches!(*self.output(), Output::Complete(_)) {
+            return;
+        }
+        let have = self.ledger().have().clone();
+        let pieces = self.meta.layout().pieces();
+        let hashes = pieces.map(|piece| have.has(piece).then(|| self.meta.piece_hash(piece)));
+        cache.keep(&cache.keys(&self.files, self.meta.layout()), hashes);
+    }
+}
+
+/// Another process may do the same at this moment: the file is whole whoever comes last.
+fn write(dir: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(bytes)?;
+    file.persist(dir.join(NAME))?;
+    Ok(())
+}
+
+fn encode(entries: impl Iterator<Item = Entry>) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(VERSION.to_le_bytes());
+    bytes.extend(entries.flatten());
+    let sum = hash::one(&bytes);
+    bytes.extend(sum);
+    bytes
+}
+
+/// The entries; `None` if a single byte is wrong.
+fn decode(bytes: &[u8]) -> Option<&[Entry]> {
+    let (body, sum) = bytes.split_last_chunk::<SUM_LEN>()?;
+    let (head, entries) = body.split_at_checked(HEAD_LEN)?;
+    let is_ours = head[..8] == *MAGIC && head[8..] == VERSION.to_le_bytes();
+    let (entries, rest) = entries.as_chunks();
+    let is_whole = rest.is_empty() && entries.len() <= ENTRIES_MAX;
+    (is_ours && is_whole && hash::one(body) == *sum).then_some(entries)
+}
+
+fn join((key, hash): (Key, PieceHash)) -> Entry {
+    let mut entry = [0; ENTRY_LEN];
+    entry[..20].copy_from_slice(&key);
+    entry[20..].copy_from_slice(hash.as_bytes());
+    entry
+}
+
+fn split(entry: &Entry) -> (Key, PieceHash) {
+    let (mut key, mut hash) = (Key::default(), [0; 20]);
+    key.copy_from_slice(&entry[..20]);
+    hash.copy_from_slice(&entry[20..]);
+    (key, PieceHash::new(hash))
+}
+
+#[cfg(test)]
+mod tests;
