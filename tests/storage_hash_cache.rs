@@ -13,7 +13,7 @@ use content::{Content, FILES, PIECE_LEN, options};
 use swarm::bitfield::Bitfield;
 use swarm::metainfo::build::{Builder, NewFile};
 use swarm::storage::create::{Hashed, ScanOptions, Symlinks, hash_files, scan};
-use swarm::storage::{HashCache, Meter, Store, verify};
+use swarm::storage::{FetchOptions, HashCache, Meter, StorageError, Store, verify};
 use tempfile::{TempDir, tempdir};
 
 /// The tree, and a cache that was verified into.
@@ -108,9 +108,12 @@ impl Disk {
 
 fn known(content: &Content, data: &Path, cache: &HashCache) -> Vec<u32> {
     let store = Store::seed(content.meta.clone(), data).unwrap();
-    let known = store.recall(cache);
-    content.expect_readable(&store, &known);
-    known.iter_ones().collect()
+    let meter = Meter::new();
+    meter.cancel();
+    let checked = store.check(&content.pieces(), cache, 1, &meter);
+    assert_eq!(checked.known, checked.good.count(), "nothing was read");
+    content.expect_readable(&store, &checked.good);
+    checked.good.iter_ones().collect()
 }
 
 #[expect(
@@ -220,10 +223,10 @@ fn what_is_not_known_is_checked_and_what_changes_later_is_noticed() {
     let disk = Disk::verified();
     disk.tamper(0);
     let store = Store::seed(disk.content.meta.clone(), &disk.tree()).unwrap();
-    let known = store.recall(&disk.cache());
-    let mut rest = disk.content.pieces();
-    rest.retain(|piece| !known.has(*piece));
-    store.recheck(&rest, 2, &Meter::new());
+    let pieces = disk.content.pieces();
+    let checked = store.check(&pieces, &disk.cache(), 2, &Meter::new());
+    assert_eq!(checked.known as usize, disk.all_but(0).len());
+    assert_eq!(checked.good.count() as usize, pieces.len() - 1);
     let lacking: Vec<u32> = store.lacking().iter().map(|p| p.get()).collect();
     assert_eq!(lacking, [0], "one byte is wrong");
     disk.tamper(3);
@@ -259,6 +262,33 @@ fn what_a_fetch_wrote_is_known_to_a_seed_once_it_is_published() {
         let known = known(&content, &path, &cache);
         assert_eq!(known.len(), content.pieces().len());
     }
+}
+
+#[test]
+fn an_output_that_is_known_is_not_read_again_unless_that_is_asked_for() {
+    let disk = Disk::verified();
+    let mut wishes = options(disk.dir.path());
+    wishes.cache = disk.cache();
+    let read = |wishes: &FetchOptions| {
+        let meter = Meter::new();
+        let opened = Store::fetch(disk.content.meta.clone(), wishes, &meter).unwrap();
+        assert!(opened.already_complete && opened.have.is_full());
+        disk.content.expect_readable(&opened.store, &opened.have);
+        meter.total()
+    };
+    let all = disk.content.bytes.len() as u64;
+    assert_eq!(read(&wishes), 0);
+    wishes.recheck = true;
+    assert_eq!(read(&wishes), all);
+    (wishes.recheck, wishes.repair) = (false, true);
+    assert_eq!(read(&wishes), all);
+    wishes.repair = false;
+    disk.tamper(3);
+    let refused = disk.content.fetch(&wishes).unwrap_err();
+    assert!(
+        matches!(refused, StorageError::Exists { differs: 1, .. }),
+        "{refused:?}"
+    );
 }
 
 #[test]

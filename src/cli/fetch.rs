@@ -180,7 +180,7 @@ fn fetch(args: &FetchArgs, order: &Order, app: &mut App<'_>) -> Result<Exit, Cli
         .clone()
         .unwrap_or_else(|| meta.name().to_owned());
     let cache = app.hash_cache();
-    let opened = open_output(args, order, &name, app)?;
+    let opened = open_output(args, (order, &name), &cache, app)?;
     let target = app.dir.join(&args.dir).join(&name);
     if opened.already_complete {
         opened.store.remember(&cache);
@@ -224,10 +224,7 @@ fn fetch(args: &FetchArgs, order: &Order, app: &mut App<'_>) -> Result<Exit, Cli
 }
 
 /// Spares a seed of it reading all of it again. The clock has to move on since it was `written`.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "nothing but the clock is waited for"
-)]
+#[expect(clippy::disallowed_methods, reason = "the clock is waited for")]
 fn remember(store: &Store, written: Duration, app: &App<'_>) {
     if app.state_dir.is_none() || !store.lacking().is_empty() {
         return;
@@ -239,8 +236,8 @@ fn remember(store: &Store, written: Duration, app: &App<'_>) {
 
 fn open_output(
     args: &FetchArgs,
-    order: &Order,
-    name: &str,
+    (order, name): (&Order, &str),
+    cache: &HashCache,
     app: &mut App<'_>,
 ) -> Result<Opened, CliError> {
     let meta = Arc::clone(&order.meta);
@@ -260,6 +257,7 @@ fn open_output(
         },
         repair: args.repair,
         recheck: args.recheck,
+        cache: cache.clone(),
         threads: app.threads,
     };
     let label = Label {

@@ -23,7 +23,7 @@ use super::units::{duration, show_count, show_counted, show_size, show_took};
 use super::{App, create, magnet, scope, show};
 use crate::bitfield::Bitfield;
 use crate::runtime::dht::DhtUse;
-use crate::storage::Store;
+use crate::storage::{Checked, HashCache, Store};
 use crate::torrent::Progress;
 use crate::tracker::url::escaped;
 
@@ -203,19 +203,17 @@ fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
     let data = manifest::locate_data(&manifest, args.data.as_deref(), app)?;
     let store = Store::seed(Arc::clone(meta), &data).map_err(|error| app.fault(&error))?;
     let cache = app.hash_cache();
-    let known = if args.no_verify {
-        store.recall(&cache)
-    } else {
-        Bitfield::empty(meta.layout().piece_count())
-    };
-    let mut pieces: Vec<_> = meta.layout().pieces().collect();
-    pieces.retain(|&piece| !known.has(piece));
+    let nothing = HashCache::default();
+    let trusted = if args.no_verify { &cache } else { &nothing };
+    let pieces: Vec<_> = meta.layout().pieces().collect();
     let threads = app.threads;
     let label = Label {
         verb: "Checking",
         name: meta.name(),
     };
-    sampled(app, label, |meter| store.recheck(&pieces, threads, meter));
+    let Checked { good, known } = sampled(app, label, |meter| {
+        store.check(&pieces, trusted, threads, meter)
+    });
     if let Some(exit) = app.stop_asked() {
         return Err(CliError::new(exit, "interrupted"));
     }
@@ -223,13 +221,12 @@ fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
         return Err(CliError::new(Exit::Interrupted, "nobody reads the output"));
     }
     store.remember(&cache);
-    let bad = store.lacking().len();
-    if bad > 0 {
+    if !good.is_full() {
         let typed = shown(&manifest.path, app.dir);
         let what = format!(
             "{} of {} of {} do not match {typed}",
-            show_count(bad as u64),
-            show_counted(meta.layout().piece_count().into(), "piece"),
+            show_count(u64::from(good.len() - good.count())),
+            show_counted(good.len().into(), "piece"),
             shown(&data, app.dir),
         );
         return Err(CliError::new(Exit::Mismatch, what).help(format!(
@@ -240,7 +237,7 @@ fn opened(args: &SeedArgs, app: &mut App<'_>) -> Result<Source, CliError> {
         manifest,
         store,
         data,
-        told: create::known_part(known.count()).into_iter().collect(),
+        told: create::known_part(known).into_iter().collect(),
     })
 }
 

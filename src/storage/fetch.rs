@@ -18,7 +18,7 @@ use super::finish::Output;
 use super::journal::{Past, Subject};
 use super::ledger::{Home, Ledger};
 use super::spans::{Spans, piece_range};
-use super::{Allocate, FetchOptions, Meter, Opened, StorageError, Store};
+use super::{Allocate, FetchOptions, HashCache, Meter, Opened, StorageError, Store};
 use crate::bitfield::Bitfield;
 use crate::hash;
 use crate::layout::PieceIndex;
@@ -123,7 +123,15 @@ impl<'a> Plan<'a> {
             Output::Complete(self.path()),
         );
         let checkable = self.checkable(&store.files);
-        let mut have = store.recheck(&checkable, self.options.threads, self.meter);
+        let is_thorough = self.options.repair || self.options.recheck;
+        let nothing = HashCache::default();
+        let cache = if is_thorough {
+            &nothing
+        } else {
+            &self.options.cache
+        };
+        let checked = store.check(&checkable, cache, self.options.threads, self.meter);
+        let mut have = checked.good;
         self.check_cancelled()?;
         let absent = self.absent(&store.files)?;
         let misfits = self.misfits(&store.files, &absent);
@@ -141,7 +149,6 @@ impl<'a> Plan<'a> {
         if !bad.is_empty() && !self.options.repair {
             return Err(self.exists(bad.len() as u32, checkable.len().max(bad.len()) as u32));
         }
-        let is_thorough = self.options.repair || self.options.recheck;
         let is_checked = checkable.len() as u32 == self.wanted.count();
         if bad.is_empty() && absent.is_empty() && (is_checked || !is_thorough) {
             return Ok(self.complete(store, have, part.as_ref()));

@@ -12,16 +12,16 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Store;
 use super::beneath::{Access, Dir};
 use super::files::Files;
 use super::finish::Output;
 use super::spans::{Place, piece_range};
 use super::stamp::TICK;
+use super::{Meter, Store};
 use crate::bitfield::Bitfield;
 use crate::hash;
 use crate::ids::PieceHash;
-use crate::layout::Layout;
+use crate::layout::{Layout, PieceIndex};
 
 // file     "swarmhsh" version:u32 entry* sum:20     sum = SHA-1 of all before it
 // entry    key:20 hash:20                           newest first
@@ -188,11 +188,38 @@ impl HashCache {
 }
 
 impl Store {
-    /// Takes for verified what the cache knows of files that are as they were then, and says
-    /// which pieces these are. To be asked before anything is verified in another way.
-    pub fn recall(&self, cache: &HashCache) -> Bitfield {
+    /// Hashes these pieces as [`Store::recheck`] does, but not those that the cache knows. To be
+    /// asked before anything is verified in another way.
+    pub fn check(
+        &self,
+        pieces: &[PieceIndex],
+        cache: &HashCache,
+        threads: usize,
+        meter: &Meter,
+    ) -> Checked {
+        let known = self.recall(pieces, cache);
+        let mut unknown = pieces.to_vec();
+        unknown.retain(|&piece| !known.has(piece));
+        let mut good = self.recheck(&unknown, threads, meter);
+        // What changed meanwhile was withdrawn.
+        let ledger = self.ledger();
+        for &piece in pieces {
+            if ledger.have().has(piece) {
+                good.insert(piece);
+            }
+        }
+        drop(ledger);
+        Checked {
+            good,
+            known: known.count(),
+        }
+    }
+
+    /// Takes those of the pieces for verified that the cache knows and whose files are as they were
+    /// then. Says which.
+    fn recall(&self, pieces: &[PieceIndex], cache: &HashCache) -> Bitfield {
         let layout = self.meta.layout();
-        for file in 0..self.files.side_number() {
+        for file in self.files_of(pieces) {
             self.files.rebase(file);
         }
         let recalled = cache.recall(&cache.keys(&self.files, layout));
@@ -217,6 +244,15 @@ impl Store {
         let hashes = pieces.map(|piece| have.has(piece).then(|| self.meta.piece_hash(piece)));
         cache.keep(&cache.keys(&self.files, self.meta.layout()), hashes);
     }
+}
+
+/// What [`Store::check`] found.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The pieces that are good.
+    pub good: Bitfield,
+    /// How many of them the cache knew.
+    pub known: u32,
 }
 
 /// Another process may do the same at this moment: the file is whole whoever comes last.

@@ -38,7 +38,7 @@ use spans::piece_range;
 
 pub use error::StorageError;
 pub use files::ReadNow;
-pub use hash_cache::HashCache;
+pub use hash_cache::{Checked, HashCache};
 pub use manifest::kept_manifest;
 pub use meter::Meter;
 pub use verify::{VerifyReport, verify};
@@ -70,6 +70,8 @@ pub struct FetchOptions {
     pub repair: bool,
     /// Whether every piece is hashed again, whatever the journal says.
     pub recheck: bool,
+    /// What of an existing output need not be hashed, unless it is to be repaired or rechecked.
+    pub cache: HashCache,
     /// Threads for hashing what is there.
     pub threads: usize,
 }

@@ -16,7 +16,7 @@ use swarm::metainfo::Metainfo;
 use swarm::metainfo::build::{Builder, NewFile};
 use swarm::runtime::scope::Scope;
 use swarm::runtime::{NextNotice, Session, SessionConfig};
-use swarm::storage::{FetchOptions, Meter, Opened, Store};
+use swarm::storage::{FetchOptions, HashCache, Meter, Opened, Store};
 use swarm::torrent::TorrentConfig;
 use swarm::torrent::event::Notice;
 use tempfile::TempDir;
@@ -138,6 +138,7 @@ impl Content {
             allocate: swarm::storage::Allocate::default(),
             repair: false,
             recheck: false,
+            cache: HashCache::default(),
             threads: 1,
         };
         let opened = Store::fetch(Arc::clone(&self.meta), &options, &Meter::new()).unwrap();

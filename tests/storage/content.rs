@@ -16,7 +16,7 @@ use swarm::ids::PieceHash;
 use swarm::layout::PieceIndex;
 use swarm::metainfo::build::{Builder, NewFile};
 use swarm::metainfo::{FileKind, Metainfo};
-use swarm::storage::{Allocate, FetchOptions, Meter, Opened, StorageError, Store};
+use swarm::storage::{Allocate, FetchOptions, HashCache, Meter, Opened, StorageError, Store};
 
 /// A tree with everything that may go wrong at the ends of files and pieces.
 pub(crate) const FILES: [(&str, usize); 6] = [
@@ -176,6 +176,7 @@ pub(crate) fn options(dir: &Path) -> FetchOptions {
         allocate: Allocate::Sparse,
         repair: false,
         recheck: false,
+        cache: HashCache::default(),
         threads: 2,
     }
 }

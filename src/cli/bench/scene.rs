@@ -102,6 +102,7 @@ impl Scene {
             allocate: Allocate::default(),
             repair: false,
             recheck: false,
+            cache: HashCache::default(),
             threads: 1,
         };
         Store::fetch(Arc::clone(&self.meta), &options, &Meter::new())

@@ -26,6 +26,7 @@ fn options(dir: &Path) -> FetchOptions {
         allocate: Allocate::Sparse,
         repair: false,
         recheck: false,
+        cache: HashCache::default(),
         threads: 1,
     }
 }
