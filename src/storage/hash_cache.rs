@@ -34,9 +34,9 @@ const HEAD_LEN: usize = 8 + 4;
 const ENTRY_LEN: usize = 20 + 20;
 const SUM_LEN: usize = 20;
 
-/// The oldest entries beyond so many are dropped. Chosen: 5 MiB, which are read and written in a
-/// few milliseconds, and enough for 65 contents of the usual 2,000 pieces at most, or for 2 TiB in
-/// pieces of 16 MiB.
+/// The oldest entries beyond so many are dropped. Chosen: 5 MiB, enough for 65 contents of 2,000
+/// pieces, the usual most, or for 2 TiB in pieces of 16 MiB. A run reads such a cache in 21 ms, and
+/// reads and writes it in 30 (docs/performance.md).
 const ENTRIES_MAX: usize = 1 << 17;
 
 /// What a piece is made of, hashed.
