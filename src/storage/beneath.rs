@@ -215,7 +215,8 @@ impl Dir {
 
     fn resolve_by_element(&self, path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
         let mut names: Vec<_> = elements(path).collect();
-        let last = names.pop().ok_or(Errno::INVAL)?;
+        // `.` has no elements: it is this directory itself.
+        let last = names.pop().unwrap_or(Path::new("."));
         let mut dir: Option<OwnedFd> = None;
         for name in names {
             let at = dir.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
@@ -277,6 +278,7 @@ mod tests {
         symlink("/etc", at("a/out")).expect("made");
         let dir = Dir::open(root.path()).expect("opens");
         let paths = [
+            ".",
             "a/b/file",
             "a/b",
             "to-dir/b/file",
