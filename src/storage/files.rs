@@ -6,6 +6,7 @@
 mod handles;
 mod location;
 mod now;
+mod prefetch;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -444,7 +445,8 @@ impl Files {
             sized.map_err(|error| self.write_fault(file, &handle, 0, error))?;
         }
         let handle = Arc::new(handle);
-        self.handles().insert(file, &handle);
+        let displaced = self.handles().insert(file, &handle);
+        drop(displaced);
         Ok(handle)
     }
 

@@ -1,5 +1,5 @@
-//! Hashes pieces that are on the disk: on all cores, eight of them side by side, strip by strip,
-//! so that memory stays small whatever the piece length.
+//! Hashes pieces that are on the disk: on all cores, many of them side by side, strip by strip, so
+//! that memory stays small whatever the piece length.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -9,23 +9,30 @@ use crate::hash::{self, LANES};
 use crate::ids::PieceHash;
 use crate::layout::{Layout, PieceIndex};
 
-/// Bytes of a piece read at a time; a worker holds eight such strips. Chosen: large enough for
-/// the disk, small enough for the second-level cache to hold what is about to be hashed.
-const STRIP: usize = 128 << 10;
+/// Bytes of a piece read at a time; a worker holds a strip for each lane. Chosen: so little that a
+/// second-level cache of 1 MiB holds what is about to be hashed.
+const STRIP: usize = 32 << 10;
+
+/// Bytes of each piece that the disk is asked for before they are read. The pieces of a group are
+/// read by turns, which a disk would have to guess.
+const AHEAD: usize = 512 << 10;
 
 /// Reads content, and takes the digest of each piece.
-pub(super) struct Job<'a, R, F> {
+pub(super) struct Job<'a, R, A, F> {
     /// How the content divides into pieces.
     pub(super) layout: &'a Layout,
     /// Fills a buffer with the content from an offset on.
     pub(super) read: R,
+    /// Is told which bytes from an offset on will be read soon.
+    pub(super) prefetch: A,
     /// Takes each digest, from any thread, in any order; an error calls the rest off.
     pub(super) found: F,
 }
 
-impl<R, F> Job<'_, R, F>
+impl<R, A, F> Job<'_, R, A, F>
 where
     R: Fn(u64, &mut [u8]) -> Result<(), StorageError> + Sync,
+    A: Fn(u64, usize) + Sync,
     F: Fn(PieceIndex, Result<PieceHash, StorageError>) -> Result<(), StorageError> + Sync,
 {
     /// Hashes `pieces` on `threads` threads.
@@ -42,12 +49,19 @@ where
             .iter()
             .map(|&piece| u64::from(self.layout.piece_len(piece)));
         meter.expect(lens.sum());
-        let groups: Vec<&[PieceIndex]> = pieces.chunks(LANES).collect();
+        // Of a few pieces each thread has its part.
+        let share = pieces.len().div_ceil(threads.max(1));
+        let groups: Vec<&[PieceIndex]> = pieces.chunks(share.clamp(1, LANES)).collect();
         let next = AtomicUsize::new(0);
         let work = || -> Result<(), StorageError> {
-            let mut strips = vec![0; LANES * STRIP.min(self.layout.nominal_piece_len() as usize)];
-            while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(error) = self.hash_group(group, &mut strips, meter) {
+            let strip_len = STRIP.min(self.layout.nominal_piece_len() as usize);
+            let mut strips = vec![0; LANES * strip_len];
+            let take = || groups.get(next.fetch_add(1, Ordering::Relaxed)).copied();
+            let mut group = take();
+            while let Some(this) = group {
+                group = take();
+                let upcoming = group.unwrap_or_default();
+                if let Err(error) = self.hash_group(this, upcoming, &mut strips, meter) {
                     // Nobody takes another group.
                     next.store(groups.len(), Ordering::Relaxed);
                     return Err(error);
@@ -68,6 +82,7 @@ where
     fn hash_group(
         &self,
         group: &[PieceIndex],
+        upcoming: &[PieceIndex],
         strips: &mut [u8],
         meter: &Meter,
     ) -> Result<(), StorageError> {
@@ -76,6 +91,12 @@ where
         let mut faults: Vec<Option<StorageError>> = group.iter().map(|_| None).collect();
         let longest = self.layout.nominal_piece_len() as usize;
         for begin in (0..longest).step_by(strip_len) {
+            if begin % AHEAD < strip_len {
+                self.prefetch(group, begin + AHEAD);
+            }
+            if begin + strip_len >= longest {
+                self.prefetch(upcoming, 0);
+            }
             let mut parts: Vec<&[u8]> = Vec::with_capacity(group.len());
             for ((&piece, strip), fault) in group
                 .iter()
@@ -101,5 +122,16 @@ where
             (self.found)(piece, result)?;
         }
         Ok(())
+    }
+
+    /// Has the disk begin with the part of each piece that starts here, if there is one.
+    fn prefetch(&self, pieces: &[PieceIndex], begin: usize) {
+        for &piece in pieces {
+            let left = (self.layout.piece_len(piece) as usize).saturating_sub(begin);
+            if left > 0 {
+                let offset = self.layout.piece_offset(piece) + begin as u64;
+                (self.prefetch)(offset, left.min(AHEAD));
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ mod scan;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use super::files::{Files, Location};
 use super::pieces::Job;
@@ -147,6 +148,7 @@ pub fn hash_files(
     let job = Job {
         layout: &layout,
         read: |offset, buf: &mut [u8]| files.read(offset, buf),
+        prefetch: |offset, len| files.prefetch(offset, len),
         found: |piece: crate::layout::PieceIndex, digest| {
             let mut hashes = hashes.lock().unwrap_or_else(PoisonError::into_inner);
             hashes[piece.as_usize()] = Some(digest?);
@@ -154,7 +156,7 @@ pub fn hash_files(
         },
     };
     job.run(&unknown, threads, meter)?;
-    (0..list.files.len()).try_for_each(|file| files.expect_intact(file))?;
+    expect_intact(&files, list.files.len(), threads)?;
     let hashes = hashes.into_inner().unwrap_or_else(PoisonError::into_inner);
     cache.keep(&keys, hashes.iter().copied());
     let pieces: Vec<PieceHash> = hashes.into_iter().flatten().collect();
@@ -162,6 +164,21 @@ pub fn hash_files(
     Ok(Hashed {
         known: u32::try_from(known).expect("pieces are counted in 32 bits"),
         pieces,
+    })
+}
+
+/// # Errors
+/// [`StorageError::Changed`] if one of the first `count` files did since it was found.
+fn expect_intact(files: &Files, count: usize, threads: usize) -> Result<(), StorageError> {
+    let share = count.div_ceil(threads.max(1)).max(1);
+    thread::scope(|scope| {
+        let look = |first: usize| {
+            let mut part = first..count.min(first + share);
+            scope.spawn(move || part.try_for_each(|file| files.expect_intact(file)))
+        };
+        let lookers: Vec<_> = (0..count).step_by(share).map(look).collect();
+        let mut looked = lookers.into_iter();
+        looked.try_for_each(|looker| looker.join().expect("looking at files does not panic"))
     })
 }
 
