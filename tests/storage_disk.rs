@@ -209,7 +209,7 @@ fn thousands_of_small_files_are_created_fetched_and_verified() {
     let meter = Meter::new();
     let report = verify(&content.meta, &tree, &HashCache::default(), 2, &meter).unwrap();
     assert!(report.is_good());
-    let list = scan(&[tree], &everything()).unwrap();
+    let list = scan(&[tree], &everything(), 2).unwrap();
     let arranged: Vec<_> = content.meta.files().to_vec();
     let content_of = (&list, arranged.as_slice());
     let hashed = hash_files(content_of, PIECE_LEN, &HashCache::default(), 2, &meter).unwrap();

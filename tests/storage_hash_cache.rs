@@ -92,7 +92,7 @@ impl Disk {
     }
 
     fn hash(&self, piece_len: u32, cache: &HashCache) -> Hashed {
-        let list = scan(&[self.tree()], &everything()).unwrap();
+        let list = scan(&[self.tree()], &everything(), 2).unwrap();
         let files = list.files.iter().map(|file| NewFile {
             path: file.path.clone(),
             len: file.len,

@@ -84,7 +84,7 @@ pub(super) fn scanned(
     app: &mut App<'_>,
 ) -> Result<FileList, CliError> {
     let paths: Vec<PathBuf> = paths.iter().map(|path| app.dir.join(path)).collect();
-    let list = scan(&paths, options).map_err(|error| app.fault(&error))?;
+    let list = scan(&paths, options, app.threads).map_err(|error| app.fault(&error))?;
     for (left_out, what) in [
         (&list.junk_dropped, "junk file"),
         (&list.links_skipped, "symbolic link"),

@@ -345,7 +345,6 @@ impl Files {
 
     fn read_file(&self, file: usize, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
         let handle = self.handle(file, Purpose::Read)?;
-        self.check(file, &handle)?;
         let first = handle.read_exact_at(buf, offset);
         let read = match first {
             // A disk that reports an error gets a second chance before the piece is given up.
@@ -357,7 +356,9 @@ impl Files {
         read.map_err(|error| match (error.kind(), Stamp::of(&*handle)) {
             (io::ErrorKind::UnexpectedEof, Ok(now)) => self.changed(file, now.len),
             _ => self.fault("read", file, error),
-        })
+        })?;
+        // Only now: it may have been written to while it was read.
+        self.check(file, &handle)
     }
 
     fn write_file(&self, file: usize, offset: u64, data: &[u8]) -> Result<(), StorageError> {

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::beneath::{Access, Dir};
+use super::each::each;
 use super::files::Files;
 use super::finish::Output;
 use super::spans::{Place, piece_range};
@@ -197,7 +198,7 @@ impl Store {
         threads: usize,
         meter: &Meter,
     ) -> Checked {
-        let known = self.recall(pieces, cache);
+        let known = self.recall(pieces, cache, threads);
         let mut unknown = pieces.to_vec();
         unknown.retain(|&piece| !known.has(piece));
         let mut good = self.recheck(&unknown, threads, meter);
@@ -217,11 +218,10 @@ impl Store {
 
     /// Takes those of the pieces for verified that the cache knows and whose files are as they were
     /// then. Says which.
-    fn recall(&self, pieces: &[PieceIndex], cache: &HashCache) -> Bitfield {
+    fn recall(&self, pieces: &[PieceIndex], cache: &HashCache, threads: usize) -> Bitfield {
         let layout = self.meta.layout();
-        for file in self.files_of(pieces) {
-            self.files.rebase(file);
-        }
+        let files: Vec<usize> = self.files_of(pieces).into_iter().collect();
+        each(&files, threads, |&file| self.files.rebase(file));
         let recalled = cache.recall(&cache.keys(&self.files, layout));
         let mut known = Bitfield::empty(layout.piece_count());
         for (piece, hash) in layout.pieces().zip(recalled) {

@@ -6,6 +6,7 @@
 
 mod beneath;
 pub mod create;
+mod each;
 mod error;
 mod fetch;
 mod files;
@@ -31,6 +32,7 @@ use crate::bitfield::Bitfield;
 use crate::ids::PieceHash;
 use crate::layout::PieceIndex;
 use crate::metainfo::Metainfo;
+use each::each;
 use files::Files;
 use finish::Output;
 use ledger::Ledger;
@@ -156,7 +158,7 @@ impl Store {
     /// wrote to. Says which are good; these count as verified from now on, the others do not.
     /// After a cancellation the rest counts as bad.
     pub fn recheck(&self, pieces: &[PieceIndex], threads: usize, meter: &Meter) -> Bitfield {
-        let suspects = self.withdraw(pieces);
+        let suspects = self.withdraw(pieces, threads);
         let good = Mutex::new(Bitfield::empty(self.meta.layout().piece_count()));
         let job = pieces::Job {
             layout: self.meta.layout(),
@@ -260,17 +262,23 @@ impl Store {
     }
 
     /// Stops vouching for these pieces and says which have to be hashed for it.
-    fn withdraw(&self, pieces: &[PieceIndex]) -> Vec<PieceIndex> {
+    fn withdraw(&self, pieces: &[PieceIndex], threads: usize) -> Vec<PieceIndex> {
         let mut suspects: BTreeSet<PieceIndex> = pieces.iter().copied().collect();
-        for file in self.files_of(pieces) {
-            if self.files.stamp(file).is_none() || !self.files.is_intact(file) {
-                let ledger = self.ledger();
-                let had = self.pieces_touching(file).into_iter();
-                suspects.extend(had.filter(|&piece| ledger.have().has(piece)));
-                drop(ledger);
+        let files: Vec<usize> = self.files_of(pieces).into_iter().collect();
+        let rebased = each(&files, threads, |&file| {
+            let is_stale = self.files.stamp(file).is_none() || !self.files.is_intact(file);
+            if is_stale {
                 self.files.rebase(file);
             }
+            is_stale.then_some(file)
+        });
+        let ledger = self.ledger();
+        let is_any_good = !ledger.have().is_empty();
+        for file in rebased.into_iter().flatten().filter(|_| is_any_good) {
+            let had = self.pieces_touching(file).into_iter();
+            suspects.extend(had.filter(|&piece| ledger.have().has(piece)));
         }
+        drop(ledger);
         let suspects: Vec<_> = suspects.into_iter().collect();
         self.ledger().lost(&suspects, &self.files);
         suspects

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::each::each;
 use super::{HashCache, Meter, StorageError, Store};
 use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;
@@ -73,22 +74,23 @@ pub fn verify(
     }
     store.remember(cache);
     let regular = |number: &usize| meta.files()[*number].kind == FileKind::Regular;
-    let numbers = || (0..meta.files().len()).filter(regular);
-    let mut faults: Vec<Option<FileFault>> = vec![None; meta.files().len()];
+    let numbers: Vec<usize> = (0..meta.files().len()).filter(regular).collect();
+    let faults = each(&numbers, threads, |&number| {
+        visible_fault(&store, number, &good)
+    });
     // Wrong pieces that a fault found by looking at a file explains.
     let mut explained = BTreeSet::new();
-    for number in numbers() {
-        faults[number] = visible_fault(&store, number, &good);
-        if faults[number].is_some() {
+    for (&number, fault) in numbers.iter().zip(&faults) {
+        if fault.is_some() {
             explained.extend(store.pieces_of_file(number));
         }
     }
     let mut bad_files = Vec::new();
-    for number in numbers() {
+    for (number, fault) in numbers.into_iter().zip(faults) {
         let mut bad = store.pieces_of_file(number);
         bad.retain(|&piece| !good.has(piece));
         let is_suspect = bad.iter().any(|piece| !explained.contains(piece));
-        let Some(fault) = faults[number].or(is_suspect.then_some(FileFault::Content)) else {
+        let Some(fault) = fault.or(is_suspect.then_some(FileFault::Content)) else {
             continue;
         };
         bad_files.push(BadFile {

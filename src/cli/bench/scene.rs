@@ -228,7 +228,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut content = filled(dir.path(), NAME, 7);
         let path = dir.path().join(NAME);
-        let list = scan(std::slice::from_ref(&path), &create::scan_all()).unwrap();
+        let list = scan(std::slice::from_ref(&path), &create::scan_all(), 1).unwrap();
         let mut builder = create::plain_builder(&list);
         builder.piece_len = 65_536;
         let arranged = builder.arrange().unwrap();

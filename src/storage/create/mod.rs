@@ -4,8 +4,8 @@ mod scan;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
+use super::each::each;
 use super::files::{Files, Location};
 use super::pieces::Job;
 use super::spans::{Place, Spans};
@@ -156,7 +156,9 @@ pub fn hash_files(
         },
     };
     job.run(&unknown, threads, meter)?;
-    expect_intact(&files, list.files.len(), threads)?;
+    let numbers: Vec<usize> = (0..list.files.len()).collect();
+    let looked_at = each(&numbers, threads, |&file| files.expect_intact(file));
+    looked_at.into_iter().collect::<Result<(), _>>()?;
     let hashes = hashes.into_inner().unwrap_or_else(PoisonError::into_inner);
     cache.keep(&keys, hashes.iter().copied());
     let pieces: Vec<PieceHash> = hashes.into_iter().flatten().collect();
@@ -164,21 +166,6 @@ pub fn hash_files(
     Ok(Hashed {
         known: u32::try_from(known).expect("pieces are counted in 32 bits"),
         pieces,
-    })
-}
-
-/// # Errors
-/// [`StorageError::Changed`] if one of the first `count` files did since it was found.
-fn expect_intact(files: &Files, count: usize, threads: usize) -> Result<(), StorageError> {
-    let share = count.div_ceil(threads.max(1)).max(1);
-    thread::scope(|scope| {
-        let look = |first: usize| {
-            let mut part = first..count.min(first + share);
-            scope.spawn(move || part.try_for_each(|file| files.expect_intact(file)))
-        };
-        let lookers: Vec<_> = (0..count).step_by(share).map(look).collect();
-        let mut looked = lookers.into_iter();
-        looked.try_for_each(|looker| looker.join().expect("looking at files does not panic"))
     })
 }
 

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use ignore::{DirEntry, WalkBuilder};
+use ignore::{DirEntry, WalkBuilder, WalkState};
 use rustix::fs::Mode;
 
 use super::{FileList, Rule, ScanOptions, ScannedFile, Symlinks};
@@ -15,11 +16,16 @@ use crate::storage::stamp::Stamp;
 /// Files that systems strew about and nobody means to share.
 const JUNK: [&str; 3] = [".DS_Store", "Thumbs.db", "desktop.ini"];
 
-/// Finds the files to share: one file, one directory's, or those of several under one name.
+/// Finds the files to share, on `threads` threads: one file, one directory's, or those of several
+/// under one name.
 ///
 /// # Errors
 /// If a path cannot be read, a name is not UTF-8, a link is dangling or a loop, or nothing is left.
-pub fn scan(paths: &[PathBuf], options: &ScanOptions) -> Result<FileList, StorageError> {
+pub fn scan(
+    paths: &[PathBuf],
+    options: &ScanOptions,
+    threads: usize,
+) -> Result<FileList, StorageError> {
     let Some(first) = paths.first() else {
         return Err(StorageError::NoFiles {
             path: PathBuf::new(),
@@ -51,13 +57,12 @@ pub fn scan(paths: &[PathBuf], options: &ScanOptions) -> Result<FileList, Storag
         if metadata.is_file() {
             list.files.push(scanned(path.clone(), prefix)?);
         } else {
-            Walk {
+            let walk = Walk {
                 options,
                 root: path,
                 prefix,
-                list: &mut list,
-            }
-            .run()?;
+            };
+            walk.run(threads, &mut list)?;
         }
     }
     list.files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -88,11 +93,17 @@ struct Walk<'a> {
     root: &'a Path,
     /// Elements that stand before those of the paths found.
     prefix: Vec<String>,
-    list: &'a mut FileList,
+}
+
+/// What an entry of a directory is to the manifest.
+enum Found {
+    File(ScannedFile),
+    Junk(PathBuf),
+    SkippedLink(PathBuf),
 }
 
 impl Walk<'_> {
-    fn run(mut self) -> Result<(), StorageError> {
+    fn run(&self, threads: usize, list: &mut FileList) -> Result<(), StorageError> {
         let rules = compile(self.root, &self.options.rules)?;
         // The root itself may be a link whatever is said of links: the user named it.
         let root = fs::canonicalize(self.root)
@@ -102,45 +113,65 @@ impl Walk<'_> {
             .hidden(!self.options.hidden)
             .git_ignore(self.options.gitignore)
             .require_git(false)
-            .follow_links(self.options.symlinks == Symlinks::Follow);
+            .follow_links(self.options.symlinks == Symlinks::Follow)
+            .threads(threads.max(1));
         let base = root.clone();
         walk.filter_entry(move |entry| {
             let below = entry.path().strip_prefix(&base).unwrap_or(entry.path());
             let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
             entry.depth() == 0 || !rules.matched(below, is_dir).is_ignore()
         });
-        for entry in walk.build() {
-            let entry = entry.map_err(|error| self.explain(&root, &error))?;
-            self.take(&root, &entry)?;
+        let found = Mutex::new(Vec::new());
+        walk.build_parallel().run(|| {
+            Box::new(|entry| {
+                let result = match entry {
+                    Ok(entry) => self.find(&root, &entry).transpose(),
+                    Err(error) => Some(Err(self.explain(&root, &error))),
+                };
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.extend(result);
+                WalkState::Continue
+            })
+        });
+        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Of several errors always the same is told, whichever thread was first.
+        let mut faults = Vec::new();
+        for result in found {
+            match result {
+                Ok(Found::File(file)) => list.files.push(file),
+                Ok(Found::Junk(path)) => list.junk_dropped.push(path),
+                Ok(Found::SkippedLink(path)) => list.links_skipped.push(path),
+                Err(fault) => faults.push(fault),
+            }
         }
-        Ok(())
+        match faults.into_iter().min_by_key(ToString::to_string) {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
     }
 
-    fn take(&mut self, root: &Path, entry: &DirEntry) -> Result<(), StorageError> {
+    fn find(&self, root: &Path, entry: &DirEntry) -> Result<Option<Found>, StorageError> {
         let Ok(below) = entry.path().strip_prefix(root) else {
-            return Ok(());
+            return Ok(None);
+        };
+        let Some(kind) = entry.file_type() else {
+            return Ok(None);
         };
         let path = self.root.join(below);
-        let Some(kind) = entry.file_type() else {
-            return Ok(());
-        };
         if kind.is_dir() && is_part_name(entry.file_name()) {
-            self.list.junk_dropped.push(path);
-            return Ok(());
+            return Ok(Some(Found::Junk(path)));
         }
         if kind.is_dir() || Self::is_unfinished(below) {
-            return Ok(());
+            return Ok(None);
         }
         if kind.is_symlink() && self.options.symlinks == Symlinks::Error {
             return Err(StorageError::LinkFound { path });
         }
         if kind.is_symlink() {
-            self.list.links_skipped.push(path);
-            return Ok(());
+            return Ok(Some(Found::SkippedLink(path)));
         }
         if !self.options.junk && JUNK.iter().any(|junk| entry.file_name() == *junk) {
-            self.list.junk_dropped.push(path);
-            return Ok(());
+            return Ok(Some(Found::Junk(path)));
         }
         let mut elements = self.prefix.clone();
         for element in below {
@@ -149,8 +180,7 @@ impl Walk<'_> {
                 .ok_or_else(|| StorageError::NotUtf8 { path: path.clone() })?;
             elements.push(element.to_owned());
         }
-        self.list.files.push(scanned(path, elements)?);
-        Ok(())
+        Ok(Some(Found::File(scanned(path, elements)?)))
     }
 
     /// Whether it lies in an unfinished download.

@@ -33,7 +33,7 @@ fn all() -> ScanOptions {
 }
 
 fn found(dir: &TempDir, options: &ScanOptions) -> Result<Vec<String>, StorageError> {
-    let list = scan(&[dir.path().join("t")], options)?;
+    let list = scan(&[dir.path().join("t")], options, 2)?;
     Ok(list.files.iter().map(|file| file.path.join("/")).collect())
 }
 
@@ -87,7 +87,7 @@ fn hidden_and_empty_files_are_kept_and_junk_is_not() {
         ("sub/Thumbs.db", "4"),
         ("desktop.ini", "5"),
     ]);
-    let list = scan(&[dir.path().join("t")], &all()).unwrap();
+    let list = scan(&[dir.path().join("t")], &all(), 2).unwrap();
     let names: Vec<_> = list.files.iter().map(|file| file.path.join("/")).collect();
     assert_eq!(names, [".git/x", ".hidden", "empty"]);
     assert_eq!(list.junk_dropped.len(), 3);
@@ -150,7 +150,7 @@ fn links_are_followed_skipped_or_refused() {
         symlinks: Symlinks::Skip,
         ..all()
     };
-    let list = scan(&[dir.path().join("t")], &skip).unwrap();
+    let list = scan(&[dir.path().join("t")], &skip, 2).unwrap();
     assert_eq!((list.files.len(), list.links_skipped.len()), (2, 2));
     let refuse = ScanOptions {
         symlinks: Symlinks::Error,
@@ -203,7 +203,7 @@ fn what_cannot_stand_in_a_manifest_is_refused() {
         found(&empty, &all()),
         Err(StorageError::NoFiles { .. })
     ));
-    let missing = scan(&[empty.path().join("none")], &all());
+    let missing = scan(&[empty.path().join("none")], &all(), 2);
     assert!(matches!(missing, Err(StorageError::NotFound { .. })));
 }
 
@@ -212,20 +212,20 @@ fn several_paths_need_a_name_and_may_not_clash() {
     let dir = tree(&[("a/x", "1"), ("b/x", "2"), ("c", "3")]);
     let paths = ["a", "b", "c"].map(|path| dir.path().join("t").join(path));
     assert!(matches!(
-        scan(&paths, &all()),
+        scan(&paths, &all(), 2),
         Err(StorageError::NoName { .. })
     ));
     let options = ScanOptions {
         name: Some("n".into()),
         ..all()
     };
-    let list = scan(&paths, &options).unwrap();
+    let list = scan(&paths, &options, 2).unwrap();
     let names: Vec<_> = list.files.iter().map(|file| file.path.join("/")).collect();
     assert_eq!((list.name.as_str(), list.single), ("n", false));
     assert_eq!(names, ["a/x", "b/x", "c"]);
     let twice = [dir.path().join("t/c"), dir.path().join("t/c")];
     assert!(matches!(
-        scan(&twice, &options),
+        scan(&twice, &options, 2),
         Err(StorageError::SamePath { .. })
     ));
 }
@@ -235,7 +235,7 @@ fn a_bare_file_has_no_path_below_its_name() {
     let dir = tree(&[("one.bin", "data")]);
     let path = dir.path().join("t/one.bin");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    let list = scan(&[path], &all()).unwrap();
+    let list = scan(&[path], &all(), 2).unwrap();
     assert_eq!((list.name.as_str(), list.single), ("one.bin", true));
     assert!(list.files[0].path.is_empty() && list.files[0].executable);
 }
@@ -254,7 +254,7 @@ fn hashes_are_those_of_the_concatenated_content() {
         .zip(contents.iter().map(String::as_str))
         .collect();
     let dir = tree(&files);
-    let list = scan(&[dir.path().join("t")], &all()).unwrap();
+    let list = scan(&[dir.path().join("t")], &all(), 2).unwrap();
     let whole = contents.concat();
     for (piece_len, threads) in [(16 << 10, 1), (16 << 10, 3), (1 << 20, 2)] {
         let meter = Meter::new();
@@ -272,7 +272,7 @@ fn hashes_are_those_of_the_concatenated_content() {
 #[test]
 fn padding_is_hashed_as_zeros() {
     let dir = tree(&[("a", "xyz"), ("b", "q")]);
-    let list = scan(&[dir.path().join("t")], &all()).unwrap();
+    let list = scan(&[dir.path().join("t")], &all(), 2).unwrap();
     let mut padded = builder(&list, 16 << 10);
     padded.pad = true;
     let arranged = padded.arrange().unwrap();
@@ -286,7 +286,7 @@ fn padding_is_hashed_as_zeros() {
 #[test]
 fn a_file_that_changes_after_it_was_found_is_an_error() {
     let dir = tree(&[("a", "four"), ("b", "same")]);
-    let list = scan(&[dir.path().join("t")], &all()).unwrap();
+    let list = scan(&[dir.path().join("t")], &all(), 2).unwrap();
     let arranged = builder(&list, 16 << 10).arrange().unwrap();
     let hash = || hashed(&list, &arranged, 16 << 10, 1, &Meter::new());
     hash().expect("nothing changed yet");
@@ -314,7 +314,7 @@ fn unfinished_downloads_are_left_out_and_reported() {
         (".x.swarm-part/data/half", "2"),
         ("sub/.y.swarm-part/journal", "3"),
     ]);
-    let list = scan(&[dir.path().join("t")], &all()).unwrap();
+    let list = scan(&[dir.path().join("t")], &all(), 2).unwrap();
     assert_eq!(list.files.len(), 1, "{:?}", list.files);
     assert_eq!(list.junk_dropped.len(), 2, "{:?}", list.junk_dropped);
 }
