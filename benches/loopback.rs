@@ -1,54 +1,224 @@
-//! How fast does content go from one seed to one fetcher, verified and on the disk, and what does a
-//! GiB cost in processor time on both sides together?
+//! How fast does content go from one seed to one fetcher, what does a GiB cost each of them, and which
+//! part of the way costs it?
 //!
-//! Both sessions run in this process, over loopback. `cargo bench --bench loopback -- 2048 1024`
-//! moves 2,048 MiB in pieces of 1,024 KiB. `TMPDIR` says on which disk. Prints each of five runs.
+//! `cargo bench --bench loopback -- all count` moves 1 GiB over loopback by every stage; words pick:
+//! `discard` drops what arrives, `write` writes it unseen, `hash` verifies it, too, all in a client of
+//! one thread; `verify`, which it does if no stage is named, is the session that ships. `count` adds
+//! system calls (by `perf`) and bytes copied (by valgrind). Numbers: MiB, KiB of a piece, runs.
+//! Each side is a process. `TMPDIR` says on which disk. Ratios are to what this machine did meanwhile.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench that cannot set up its scene fails"
 )]
 #![expect(clippy::print_stdout, reason = "a bench reports on stdout")]
 
-use std::path::Path;
-
+#[path = "loopback/client.rs"]
+mod client;
+#[path = "loopback/counter.rs"]
+mod counter;
 #[path = "../tests/loopback/rig.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use the rest")]
 mod rig;
+#[path = "loopback/side.rs"]
+mod side;
+#[path = "loopback/yardstick.rs"]
+mod yardstick;
 
-use rig::{Content, await_notice};
-use rustix::time::{ClockId, clock_gettime};
-use swarm::runtime::Clock;
-use swarm::torrent::event::Notice;
+use std::fmt;
+use std::path::PathBuf;
 
-const RUNS: usize = 5;
+use counter::Counter;
+use rig::Content;
+use side::{Cost, Side, Stage};
+use yardstick::{Speeds, Yardstick};
+
+/// Content for counting copies, in MiB: valgrind is slow, and a share needs no more.
+const COPIES_MIB: u32 = 64;
 
 fn main() {
-    let mut numbers = std::env::args().filter_map(|arg| arg.parse::<u32>().ok());
+    let words = std::env::args().skip(1);
+    let words: Vec<String> = words.filter(|word| !word.starts_with("--")).collect();
+    if words.first().is_some_and(|word| word == "side") {
+        side::main(&words[1..]);
+        return;
+    }
+    let mut numbers = words.iter().filter_map(|word| word.parse::<u32>().ok());
     let mib = numbers.next().unwrap_or(1024);
     let piece_kib = numbers.next().unwrap_or(1024);
-    let content = Content::new(&[("data.bin", (mib as usize) << 20)], piece_kib << 10);
-    for _ in 0..RUNS {
+    let runs = numbers.next().unwrap_or(5);
+    let is_said = |name: &str| words.iter().any(|word| word == name);
+    let mut rows: Vec<Row> = Stage::ALL
+        .into_iter()
+        .filter(|stage| is_said("all") || is_said(stage.name()))
+        .map(Row::new)
+        .collect();
+    if rows.is_empty() {
+        rows.push(Row::new(Stage::Verify));
+    }
+    let scene = Scene::new(mib, piece_kib);
+    let mut yardstick = Yardstick::new();
+    for number in 1..=runs {
+        let speeds = yardstick.measure();
+        println!("run {number}  {speeds}");
+        for row in &mut rows {
+            let run = scene.run(row.stage, Counter::Nothing);
+            println!("run {number}  {:<8} {run}", row.stage.name());
+            row.runs.push((run, speeds));
+        }
+    }
+    if is_said("count") {
+        for row in &mut rows {
+            row.calls = scene.count(row.stage, Counter::Calls);
+        }
+        let scene = Scene::new(COPIES_MIB, piece_kib);
+        for row in &mut rows {
+            row.copies = scene.count(row.stage, Counter::Copies);
+        }
+    }
+    print_table(&rows);
+}
+
+/// Content, and its manifest where both sides find it.
+struct Scene {
+    content: Content,
+    manifest: PathBuf,
+    gib: f64,
+}
+
+impl Scene {
+    fn new(mib: u32, piece_kib: u32) -> Self {
+        let content = Content::new(&[("data.bin", (mib as usize) << 20)], piece_kib << 10);
+        let manifest = content.dir.path().join("content.torrent");
+        std::fs::write(&manifest, content.meta.raw()).unwrap();
+        let gib = f64::from(mib) / 1024.0;
+        Self {
+            content,
+            manifest,
+            gib,
+        }
+    }
+
+    /// Moves the content once under a counter, if it works.
+    fn count(&self, stage: Stage, counter: Counter) -> Option<Run> {
+        let works = counter.works();
+        if !works {
+            println!("not counted, for want of a program or a permission: {counter:?}");
+        }
+        works.then(|| self.run(stage, counter))
+    }
+
+    /// Moves the content once.
+    fn run(&self, stage: Stage, counter: Counter) -> Run {
+        let manifest = self.manifest.to_str().unwrap();
+        let data = self.content.dir.path().join("content");
         let dir = tempfile::tempdir().unwrap();
-        run(&content, dir.path(), f64::from(mib) / 1024.0);
+        let words = ["seed", manifest, data.to_str().unwrap()];
+        let mut seed = Side::start(counter, &words);
+        let port = seed.line();
+        let words = [stage.name(), manifest, dir.path().to_str().unwrap(), &port];
+        let fetcher = Side::start(counter, &words).end();
+        let seed = seed.end();
+        Run {
+            gib: self.gib,
+            seed,
+            fetcher,
+        }
     }
 }
 
-fn run(content: &Content, dir: &Path, gib: f64) {
-    let seed = content.seed();
-    let clock = Clock::start();
-    let cpu = cpu_seconds();
-    let mut fetcher = content.fetch(dir, &[seed.port()]);
-    await_notice(&mut fetcher, |notice| *notice == Notice::Complete);
-    let seconds = clock.now().as_secs_f64();
-    let cpu = cpu_seconds() - cpu;
-    println!(
-        "{:.2} GiB/s  {:.2} CPU-s/GiB  {seconds:.2} s",
-        gib / seconds,
-        cpu / gib
-    );
+/// What one transfer cost.
+#[derive(Clone, Copy)]
+struct Run {
+    gib: f64,
+    seed: Cost,
+    fetcher: Cost,
 }
 
-fn cpu_seconds() -> f64 {
-    let spent = clock_gettime(ClockId::ProcessCPUTime);
-    spent.tv_sec as f64 + spent.tv_nsec as f64 * 1e-9
+impl Run {
+    fn speed(&self) -> f64 {
+        self.gib / self.fetcher.seconds
+    }
+
+    /// A figure of each side, for each GiB.
+    fn sides(&self, figure: impl Fn(Cost) -> f64) -> [f64; 2] {
+        [self.seed, self.fetcher].map(|cost| figure(cost) / self.gib)
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [sender, receiver] = self.sides(|cost| cost.cpu);
+        write!(
+            f,
+            "{:.2} GiB/s  {sender:.2} + {receiver:.2} CPU-s/GiB",
+            self.speed()
+        )
+    }
+}
+
+/// What is known of a stage.
+struct Row {
+    stage: Stage,
+    runs: Vec<(Run, Speeds)>,
+    calls: Option<Run>,
+    copies: Option<Run>,
+}
+
+impl Row {
+    const fn new(stage: Stage) -> Self {
+        Self {
+            stage,
+            runs: Vec::new(),
+            calls: None,
+            copies: None,
+        }
+    }
+
+    fn median(&self, figure: impl Fn(&(Run, Speeds)) -> f64) -> f64 {
+        let mut figures: Vec<f64> = self.runs.iter().map(figure).collect();
+        figures.sort_by(f64::total_cmp);
+        figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+
+    fn medians(&self, figure: impl Fn(Cost) -> f64) -> [f64; 2] {
+        [0, 1].map(|side| self.median(|(run, _)| run.sides(&figure)[side]))
+    }
+}
+
+/// Medians of all runs, as Markdown; of each pair the seed's comes first.
+fn print_table(rows: &[Row]) {
+    println!(
+        "\n| stage | GiB/s | of memcpy | of OpenSSL | CPU-s/GiB | allocations/GiB \
+         | system calls/GiB | copies of a byte |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    for row in rows {
+        let speed = row.median(|(run, _)| run.speed());
+        let of_memcpy = row.median(|(run, speeds)| run.speed() / speeds.memcpy);
+        let of_openssl = row.median(|(run, speeds)| run.speed() / speeds.openssl);
+        let counted = |run: Option<Run>| run.map(|run| run.sides(|cost| cost.counted));
+        let calls = counted(row.calls).unwrap_or([f64::NAN; 2]);
+        let copies = counted(row.copies).unwrap_or([f64::NAN; 2]);
+        println!(
+            "| {} | {speed:.2} | {of_memcpy:.2} | {of_openssl:.2} | {} | {} | {} | {} |",
+            row.stage.name(),
+            shown(row.medians(|cost| cost.cpu), 2),
+            shown(row.medians(|cost| cost.allocations), 0),
+            shown(calls, 0),
+            shown(copies.map(|bytes| bytes / f64::from(1 << 30)), 2),
+        );
+    }
+}
+
+/// The figures of both sides; a dash where there is none.
+fn shown(sides: [f64; 2], digits: usize) -> String {
+    let known = |figure: f64| format!("{figure:.digits$}");
+    let words = sides.map(|figure| {
+        if figure.is_nan() {
+            "–".into()
+        } else {
+            known(figure)
+        }
+    });
+    words.join(" + ")
 }
