@@ -164,7 +164,9 @@ impl Inbound<'_> {
             if !self.received.is_empty() {
                 // Room first: what is not told yet when this ends must be known.
                 if let Ok(room) = self.hub.events.reserve().await {
-                    let messages = std::mem::take(&mut self.received);
+                    // Reads are of a size: the next one brings about as many.
+                    let next = Vec::with_capacity(self.received.len());
+                    let messages = std::mem::replace(&mut self.received, next);
                     room.send(Event::Received { peer, messages });
                 }
             }

@@ -4,15 +4,16 @@
 //! queue with the bytes already encoded: the driver adds and wakes, and never waits for the peer.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
+use hashlink::LinkedHashMap;
 use tokio::sync::Notify;
 
 use super::outbox::{Outbox, TooSlow};
 use crate::layout::Block;
 use crate::wire::Message;
 
-/// Requests remembered per peer. Four times the largest window: what was cancelled stays until it
+/// Different blocks remembered per peer. Four times the largest window: what was cancelled stays until it
 /// arrives or is rejected, and some peers do neither.
 const REQUESTED_MAX: usize = 8_192;
 
@@ -87,49 +88,44 @@ impl Link {
 
 /// Blocks asked for and not yet received, as often as they were asked for.
 ///
-/// Ordered by block and by age, because peers choose what is looked up: a search through all of
-/// them for every `reject` of a flood would hold up everybody else.
+/// Looked up by block, because peers choose which: a search through all of them for every `reject`
+/// of a flood would hold up everybody else. In the order in which they were first asked for, so
+/// that the oldest can be forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Requested {
-    by_block: BTreeSet<(Block, u64)>,
-    by_age: BTreeMap<u64, Block>,
-    count: u64,
+    times: LinkedHashMap<Block, u32>,
 }
 
 impl Requested {
     fn extend(&mut self, blocks: &[Block]) {
         for &block in blocks {
-            self.count += 1;
-            self.by_block.insert((block, self.count));
-            self.by_age.insert(self.count, block);
+            *self.times.entry(block).or_insert(0) += 1;
         }
-        while self.by_age.len() > REQUESTED_MAX {
-            if let Some((age, block)) = self.by_age.pop_first() {
-                self.by_block.remove(&(block, age));
-            }
+        while self.times.len() > REQUESTED_MAX {
+            self.times.pop_front();
         }
     }
 
     /// Whether nothing is owed.
     pub(super) fn is_empty(&self) -> bool {
-        self.by_age.is_empty()
+        self.times.is_empty()
     }
 
     /// Takes out one request for the block; `false` if there is none.
     pub(super) fn remove(&mut self, block: Block) -> bool {
-        let mut same = self.by_block.range((block, 0)..=(block, u64::MAX));
-        let Some(&oldest) = same.next() else {
+        let Some(times) = self.times.get_mut(&block) else {
             return false;
         };
-        self.by_block.remove(&oldest);
-        self.by_age.remove(&oldest.1);
+        *times -= 1;
+        if *times == 0 {
+            self.times.remove(&block);
+        }
         true
     }
 
     /// Forgets everything: a peer without the Fast extension that chokes drops every request.
     pub(super) fn clear(&mut self) {
-        self.by_block.clear();
-        self.by_age.clear();
+        self.times.clear();
     }
 }
 
@@ -200,8 +196,7 @@ mod tests {
         for block in blocks.iter().rev() {
             requested.extend(&[*block]);
         }
-        assert_eq!(requested.by_age.len(), REQUESTED_MAX);
-        assert_eq!(requested.by_block.len(), REQUESTED_MAX);
+        assert_eq!(requested.times.len(), REQUESTED_MAX);
         let (newest, older) = blocks.split_at(REQUESTED_MAX);
         assert!(!older.iter().any(|&block| requested.remove(block)));
         assert!(newest.iter().all(|&block| requested.remove(block)));
