@@ -5,6 +5,8 @@
 //! `discard` drops what arrives, `write` writes it unseen, `hash` verifies it, too, all in a client of
 //! one thread; `verify`, which it does if no stage is named, is the session that ships. `count` adds
 //! system calls (by `perf`) and bytes copied (by valgrind). Numbers: MiB, KiB of a piece, runs.
+//! `crowd` does another thing: 20 and 500 peers by turns take from one seed as much as its limit of
+//! 200 MiB/s gives in 5 s.
 //! Each side is a process. `TMPDIR` says on which disk. Ratios are to what this machine did meanwhile.
 #![expect(
     clippy::unwrap_used,
@@ -16,6 +18,8 @@
 mod client;
 #[path = "loopback/counter.rs"]
 mod counter;
+#[path = "loopback/crowd.rs"]
+mod crowd;
 #[path = "../tests/loopback/rig.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use the rest")]
 mod rig;
@@ -47,6 +51,10 @@ fn main() {
     let piece_kib = numbers.next().unwrap_or(1024);
     let runs = numbers.next().unwrap_or(5);
     let is_said = |name: &str| words.iter().any(|word| word == name);
+    if is_said("crowd") {
+        crowds(runs);
+        return;
+    }
     let mut rows: Vec<Row> = Stage::ALL
         .into_iter()
         .filter(|stage| is_said("all") || is_said(stage.name()))
@@ -76,6 +84,37 @@ fn main() {
         }
     }
     print_table(&rows);
+}
+
+/// What a seed that gives away at its limit spends, for a few peers and for many.
+fn crowds(runs: u32) {
+    const LIMIT: u64 = 200 << 20;
+    const TOTAL: u64 = 5 * LIMIT;
+    let scene = Scene::new(128, 1024);
+    let manifest = scene.manifest.to_str().unwrap();
+    let data = scene.content.dir.path().join("content");
+    println!("| peers | MiB/s | CPU-s/GiB of the seed | its memory, MiB |\n|---|---|---|---|");
+    for _ in 0..runs {
+        for count in [20, 500] {
+            let limit = LIMIT.to_string();
+            let mut seed = Side::start(
+                Counter::Nothing,
+                &["seed", manifest, data.to_str().unwrap(), &limit],
+            );
+            let port = seed.line();
+            let (peers, total) = (count.to_string(), TOTAL.to_string());
+            let words = ["crowd", manifest, "-", &port, &peers, &total];
+            let crowd = Side::start(Counter::Nothing, &words).end();
+            let seed = seed.end();
+            let mib = TOTAL as f64 / f64::from(1 << 20);
+            println!(
+                "| {count} | {:.1} | {:.3} | {:.1} |",
+                mib / crowd.seconds,
+                seed.cpu / (mib / 1024.0),
+                seed.resident
+            );
+        }
+    }
 }
 
 /// Content, and its manifest where both sides find it.

@@ -22,10 +22,14 @@ use tempfile::NamedTempFile;
 
 use crate::client;
 use crate::counter::{Counter, NO_CPU_CLOCK};
+use crate::crowd;
 use crate::rig::{await_notice, config, with_peers};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// More than any crowd.
+const PEERS_MAX: usize = 1_000;
 
 /// How far the content goes on the side of the fetcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +64,8 @@ pub(crate) struct Cost {
     /// Processor seconds of all its threads.
     pub(crate) cpu: f64,
     pub(crate) allocations: f64,
+    /// The most memory it had, in MiB.
+    pub(crate) resident: f64,
     /// What its counter counted, from its start to its end.
     pub(crate) counted: f64,
 }
@@ -115,6 +121,7 @@ impl Side {
             seconds: next(),
             cpu: next(),
             allocations: next(),
+            resident: next(),
             counted: self.counter.total(self.log.path()),
         }
     }
@@ -126,16 +133,31 @@ pub(crate) fn main(words: &[String]) {
         panic!("a role, a manifest and a directory: {words:?}");
     };
     let meta = Arc::new(Metainfo::from_vec(std::fs::read(manifest).unwrap()).unwrap());
+    let numbers: Vec<u64> = rest.iter().map(|word| word.parse().unwrap()).collect();
+    let port = |number: u64| u16::try_from(number).unwrap();
     match Stage::ALL.into_iter().find(|stage| stage.name() == role) {
-        None => seed(meta, Path::new(dir)),
-        Some(stage) => fetch(stage, meta, Path::new(dir), rest[0].parse().unwrap()),
+        None if role == "crowd" => {
+            let mut spent = Spent::start();
+            spent.seconds = Some(crowd::take(
+                &meta,
+                port(numbers[0]),
+                u16::try_from(numbers[1]).unwrap(),
+                numbers[2],
+            ));
+            spent.say();
+        }
+        None => seed(meta, Path::new(dir), numbers.first().copied()),
+        Some(stage) => fetch(stage, meta, Path::new(dir), port(numbers[0])),
     }
 }
 
-fn seed(meta: Arc<Metainfo>, data: &Path) {
+fn seed(meta: Arc<Metainfo>, data: &Path, upload_limit: Option<u64>) {
     let store = Store::seed(Arc::clone(&meta), data).unwrap();
     let all = Bitfield::full(meta.layout().piece_count());
-    let session = Session::start(meta, Arc::new(store), all.clone(), all, config()).unwrap();
+    let mut config = config();
+    config.torrent.upload_limit = upload_limit;
+    config.torrent.peers_max = PEERS_MAX;
+    let session = Session::start(meta, Arc::new(store), all.clone(), all, config).unwrap();
     let spent = Spent::start();
     println!("{}", session.port());
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
@@ -183,6 +205,8 @@ struct Spent<'a> {
     clock: Clock,
     cpu: f64,
     allocations: Region<'a, System>,
+    /// Counted in another way than from the start.
+    seconds: Option<f64>,
 }
 
 impl Spent<'_> {
@@ -191,16 +215,26 @@ impl Spent<'_> {
             clock: Clock::start(),
             cpu: cpu_seconds(),
             allocations: Region::new(ALLOCATOR),
+            seconds: None,
         }
     }
 
     fn say(&self) {
-        let seconds = self.clock.now().as_secs_f64();
+        let seconds = { self.seconds }.unwrap_or_else(|| self.clock.now().as_secs_f64());
         let cpu = cpu_seconds() - self.cpu;
         let stats = self.allocations.change();
         let allocations = stats.allocations + stats.reallocations;
-        println!("{seconds} {cpu} {allocations}");
+        let resident = resident_mib();
+        println!("{seconds} {cpu} {allocations} {resident}");
     }
+}
+
+/// The most memory that this process had; not a number where nobody says.
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.unwrap_or(f64::NAN) / 1024.0
 }
 
 /// Not a number where there is no clock to ask.
