@@ -25,6 +25,7 @@ mod network;
 mod output;
 mod pace;
 mod piece_size;
+mod reachable;
 mod report_dir;
 mod scope;
 mod screen;

@@ -1,7 +1,7 @@
 //! `swarm seed`: gives files to everybody who asks, until told to stop or nobody needs it.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::hashing::{Label, sampled};
 use super::manifest::{self, Manifest};
 use super::network::Hints;
 use super::pace::{bound_of_seed, seed_parts};
+use super::reachable::reachable_ip;
 use super::screen::copies_sent;
 use super::text::{Style, Text};
 use super::transfer::{Content, Happened, Transfer};
@@ -394,30 +395,6 @@ fn tell_end(args: &SeedArgs, transfer: &Transfer, app: &mut App<'_>) {
         app.printer
             .say_parts(seed_parts(&bound, pace, (took, arrivals), rates));
     }
-}
-
-/// The address that other machines most likely reach this one by. Nothing is sent: connecting a
-/// UDP socket only asks the routing table.
-pub(super) fn reachable_ip(bind: Option<IpAddr>) -> IpAddr {
-    /// Addresses reserved for documentation or private use; one of them has a route, if any has.
-    const ASKED: [Ipv4Addr; 4] = [
-        Ipv4Addr::new(192, 0, 2, 1),
-        Ipv4Addr::new(10, 255, 255, 254),
-        Ipv4Addr::new(192, 168, 255, 254),
-        Ipv4Addr::new(172, 31, 255, 254),
-    ];
-    if let Some(bound) = bind.filter(|bind| !bind.is_unspecified()) {
-        return bound;
-    }
-    let route_to = |asked: &Ipv4Addr| {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-        socket.connect((*asked, 9)).ok()?;
-        Some(socket.local_addr().ok()?.ip())
-    };
-    ASKED
-        .iter()
-        .find_map(route_to)
-        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 /// A word as a shell takes it.

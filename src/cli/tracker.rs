@@ -14,7 +14,7 @@ use super::event::Event;
 use super::fault::shown;
 use super::network::random;
 use super::output::Status;
-use super::seed::reachable_ip;
+use super::reachable::reachable_ip;
 use super::text::{Style, Text};
 use super::units::{RateUnit, show_counted};
 use crate::ids::InfoHash;

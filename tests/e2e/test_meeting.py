@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from harness.clients import BINARY, PORT, Client, Job, Libtorrent, Transmission, wait_for_word
@@ -67,14 +68,23 @@ class Island:
         return f"magnet:?xt=urn:btih:{seed.events('start')[0]['infohash']}"
 
 
+    def print_seed(self, host: Host) -> str:
+        """Serves the original, and gives what its screen says."""
+        argv = [BINARY, "seed", self.manifest, "--data", self.content.parent, "-p", str(PORT)]
+        seed = self.processes.start(argv, "seed", namespace=host.namespace)
+        wait_for_word(seed, "Ctrl-C stops", 60)
+        return seed.stdout() + seed.stderr()
+
+
 @pytest.fixture
-def island(tmp_path: Path) -> Iterator[Island]:
-    """A network, and 24 MiB on nobody's machine yet."""
+def island(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Island]:
+    """A network, of the subnet that is asked for, and 24 MiB on nobody's machine yet."""
     need(available())
     need_binary()
     content, manifest = tmp_path / "original" / "content.bin", tmp_path / "content.torrent"
     fill(content, 24 * MIB)
-    with Network() as network, Processes(tmp_path / "log") as processes:
+    subnet = getattr(request, "param", "10.77.0")
+    with Network(subnet) as network, Processes(tmp_path / "log") as processes:
         island = Island(network, processes, tmp_path, content, manifest)
         maker = [BINARY, "create", content, "-o", manifest, "--quiet"]
         processes.start(maker, "create").succeed(60)
@@ -180,6 +190,38 @@ def test_the_first_seed_may_die_when_every_piece_is_out(island: Island) -> None:
     assert met_after(late) <= MEET_WITHIN
     late.succeed(60)
     island.assert_fetched(newcomer)
+
+
+def assert_printed_leads_to(island: Island, printed: str, address: str, hosts: list[Host]) -> None:
+    """Of two machines one fetches by the URL on a seed's screen, the other by the link."""
+    url = f"http://{address}:{PORT}/"
+    assert f" swarm fetch {url}\n" in printed, printed
+    link = next(word for word in printed.split("'") if word.startswith("magnet:"))
+    assert f"&x.pe={address}:{PORT}" in link, link
+    assert f"&tr={quote(url, safe='')}announce" in link, link
+    for host, what in zip(hosts, [url, link], strict=True):
+        island.fetch(host, what, "--no-lpd", "--no-seed").succeed(60)
+        island.assert_fetched(host)
+
+
+@pytest.mark.parametrize("island", ["192.168.1", "10.1.2", "169.254.8"], indirect=True)
+def test_what_a_seed_prints_leads_to_it_where_no_route_leads_out(island: Island) -> None:
+    """A switch and some machines: nobody has a default route."""
+    seed, *others = [island.network.host(leads_out=False) for _ in range(3)]
+    assert_printed_leads_to(island, island.print_seed(seed), seed.address, others)
+
+
+def test_what_a_seed_prints_leads_to_it_where_there_is_only_ipv6(island: Island) -> None:
+    """Unique local addresses, and no route out."""
+    hosts = [island.network.host(leads_out=False) for _ in range(3)]
+    for number, host in enumerate(hosts, 1):
+        at = ["ip", "-n", host.namespace]
+        for change in [
+            ["-4", "addr", "flush", "dev", "eth0"],
+            ["addr", "add", f"fd77::{number}/64", "dev", "eth0", "nodad"],
+        ]:
+            subprocess.run([*at, *change], check=True, timeout=10)
+    assert_printed_leads_to(island, island.print_seed(hosts[0]), "[fd77::1]", hosts[1:])
 
 
 def test_machines_with_nothing_but_ipv6_meet(island: Island) -> None:

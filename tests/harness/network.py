@@ -97,8 +97,8 @@ class Network:
         run("ip", "-n", namespace, "link", "set", "lo", "up")
         return namespace
 
-    def host(self, subnet: str | None = None) -> Host:
-        """Adds one host with an address of its own."""
+    def host(self, subnet: str | None = None, leads_out: bool = True) -> Host:
+        """Adds one host with an address of its own; without a default route unless it `leads_out`."""
         subnet = subnet or self.subnet
         number = len(self._namespaces)
         namespace, port = self._add(f"h{number}"), f"p{number}"
@@ -110,7 +110,7 @@ class Network:
         run(*at, "addr", "add", f"{address}/24", "dev", "eth0", "noprefixroute")
         run(*at, "link", "set", "eth0", "up")
         # Named on the route, since a namespace may not choose any algorithm it likes.
-        for target in [f"{subnet}.0/24", "default"]:
+        for target in [f"{subnet}.0/24"] + ["default"] * leads_out:
             run(*at, "route", "add", target, "dev", "eth0", "congctl", "cubic")
         return Host(namespace, address, port)
 
