@@ -48,7 +48,7 @@ pub struct LocalStatus {
     pub sent: u32,
     /// Announces of other machines heard, of any swarm.
     pub heard: u32,
-    /// Why the last announce could not be sent anywhere.
+    /// Why nothing can be sent, if the last announce on every network failed.
     pub fault: Option<String>,
 }
 
@@ -76,9 +76,13 @@ struct WireId {
 
 /// A network that is announced to.
 struct Wire {
+    /// Our address there, which all that is sent bears.
+    ours: IpAddr,
     socket: UdpSocket,
     group: SocketAddr,
     schedule: Schedule,
+    /// Why the last announce could not be sent.
+    fault: Option<String>,
     listener: JoinHandle<()>,
 }
 
@@ -162,19 +166,18 @@ impl Lsd {
                 .socket
                 .send_to(&announce.encode(&host), wire.group)
                 .await;
-            let mut status = status.borrow_mut();
-            match sent {
-                Ok(_) => {
-                    status.sent += 1;
-                    status.fault = None;
-                }
-                Err(error) if status.sent == 0 => status.fault = Some(error.to_string()),
-                Err(error) => tracing::debug!("no announce to {}: {error}", wire.group),
+            wire.fault = sent.err().map(|error| error.to_string());
+            match &wire.fault {
+                None => status.borrow_mut().sent += 1,
+                Some(fault) => tracing::debug!("no announce to {}: {fault}", wire.group),
             }
         }
+        let faults: Option<Vec<&String>> = wires.values().map(|wire| wire.fault.as_ref()).collect();
+        status.borrow_mut().fault = faults.and_then(|all| all.first().copied().cloned());
     }
 
-    /// Takes in new interfaces and lets go of those that are gone.
+    /// Takes in new interfaces and lets go of those that are gone, that have another address, and
+    /// that nothing could be sent on: those are opened anew.
     fn scan(
         &self,
         wires: &mut BTreeMap<WireId, Wire>,
@@ -188,13 +191,7 @@ impl Lsd {
                 return;
             }
         };
-        wires.retain(|id, wire| {
-            let stays = there.contains_key(id);
-            if !stays {
-                wire.listener.abort();
-            }
-            stays
-        });
+        wires.retain(|id, wire| wire.fault.is_none() && there.get(id) == Some(&wire.ours));
         for (&id, &addr) in &there {
             if wires.contains_key(&id) || wires.len() >= WIRES_MAX {
                 continue;
@@ -216,18 +213,24 @@ impl Lsd {
     /// The interfaces that lead to other machines, with an address of ours on each.
     fn wires_of(&self, interfaces: Vec<if_addrs::Interface>) -> BTreeMap<WireId, IpAddr> {
         let bind = self.bind.filter(|bind| !bind.is_unspecified());
-        interfaces
+        let mut wires = BTreeMap::new();
+        let leading_out = interfaces
             .into_iter()
             .filter(|interface| !interface.is_loopback())
-            .filter(|interface| bind.is_none_or(|bind| bind == interface.ip()))
-            .filter_map(|interface| {
-                let id = WireId {
-                    index: interface.index?,
-                    is_v6: interface.ip().is_ipv6(),
-                };
-                Some((id, interface.ip()))
-            })
-            .collect()
+            .filter(|interface| bind.is_none_or(|bind| bind == interface.ip()));
+        for interface in leading_out {
+            let Some(index) = interface.index else {
+                continue;
+            };
+            let ours = interface.ip();
+            let is_v6 = ours.is_ipv6();
+            // The least of several: it stays the same from scan to scan.
+            wires
+                .entry(WireId { index, is_v6 })
+                .and_modify(|known: &mut IpAddr| *known = ours.min(*known))
+                .or_insert(ours);
+        }
+        wires
     }
 }
 
@@ -251,9 +254,11 @@ impl Wire {
             }
         });
         Ok(Self {
+            ours,
             socket,
             group,
             schedule: Schedule::new(now),
+            fault: None,
             listener,
         })
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from harness import sniffer
 from harness.clients import BINARY, PORT, Client, Job, Libtorrent, Transmission, wait_for_word
 from harness.content import MIB, assert_same, fill
 from harness.need import need, need_binary, need_program
@@ -25,6 +27,8 @@ from harness.process import Process, Processes, wait_until
 MEET_WITHIN = 2.0
 FETCHERS = 5
 OTHER_SUBNET = "10.78.0"
+# BEP 14.
+LSD_GROUP = "239.192.152.143"
 
 
 @dataclass
@@ -135,6 +139,25 @@ def test_a_seed_that_comes_last_is_met_at_once(island: Island) -> None:
     assert met_after(seed) <= MEET_WITHIN
     fetch.succeed(60)
     island.assert_fetched(host)
+
+
+def test_a_machine_whose_address_changes_is_announced_from_the_new_one(island: Island) -> None:
+    """As after another lease: the same interface, within seconds."""
+    host = island.network.host()
+    argv = [sys.executable, sniffer.__file__, "eth0"]
+    packets = island.processes.start(argv, "sniffer", namespace=host.namespace)
+    wait_for_word(packets, "watching", 10)
+
+    def is_announced(address: str) -> bool:
+        return f'"from": "{address}", "to": "{LSD_GROUP}"' in packets.stdout()
+
+    island.fetch(host, island.manifest)
+    wait_until("it is announced", lambda: is_announced(host.address), 10)
+    at = ["ip", "-n", host.namespace, "addr"]
+    where = ["dev", "eth0", "noprefixroute"]
+    subprocess.run([*at, "del", f"{host.address}/24", "dev", "eth0"], check=True, timeout=10)
+    subprocess.run([*at, "add", "10.77.0.99/24", *where], check=True, timeout=10)
+    wait_until("it is announced again", lambda: is_announced("10.77.0.99"), 15)
 
 
 def test_one_address_typed_in_joins_two_subnets(island: Island) -> None:

@@ -1,4 +1,4 @@
-"""Prints where every packet goes that leaves through an interface, one JSON line for each.
+"""Prints from where to where every packet goes that leaves through an interface, one JSON line for each.
 
 Run: `sniffer.py INTERFACE`, in the namespace of the host. An ARP request counts as a packet to the
 address that is looked for.
@@ -15,15 +15,17 @@ OUTGOING = 4
 EVERY_PROTOCOL = 3
 
 
-def target(protocol: int, data: bytes) -> str | None:
-    """The address that a packet is for."""
-    if protocol == 0x0800:
-        return str(ipaddress.ip_address(data[30:34]))
-    if protocol == 0x86DD:
-        return str(ipaddress.ip_address(data[38:54]))
-    if protocol == 0x0806:
-        return str(ipaddress.ip_address(data[38:42]))
-    return None
+# Where a protocol has the addresses of its sender and its target, and how long they are.
+ADDRESSES = {0x0800: (26, 30, 4), 0x86DD: (22, 38, 16), 0x0806: (28, 38, 4)}
+
+
+def addresses(protocol: int, data: bytes) -> tuple[str | None, str | None]:
+    """From which address a packet is, and for which."""
+    if protocol not in ADDRESSES:
+        return None, None
+    sender, target, size = ADDRESSES[protocol]
+    at = (data[sender : sender + size], data[target : target + size])
+    return str(ipaddress.ip_address(at[0])), str(ipaddress.ip_address(at[1]))
 
 
 def main() -> None:
@@ -34,7 +36,9 @@ def main() -> None:
     while True:
         data, (_, protocol, kind, *_) = watched.recvfrom(65535)
         if kind == OUTGOING:
-            print(json.dumps({"to": target(protocol, data), "protocol": protocol}), flush=True)
+            sender, target = addresses(protocol, data)
+            packet = {"from": sender, "to": target, "protocol": protocol}
+            print(json.dumps(packet), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use super::waiting::reason;
+use super::waiting::{local_words, reason};
 use super::*;
 use crate::cli::output::Status;
 use crate::cli::text::flowed;
@@ -224,6 +224,16 @@ fn a_fetch_without_peers_says_where_it_looked() {
     insta::assert_snapshot!(view.plain(RateUnit::Bytes), @r#"
     ubuntu.iso 0% 0.00/1GiB down=0B/s up=0B/s peers=0 waiting="Still looking: tracker http://10.0.0.5:6881/announce: connection refused; no peer is known; LSD sent 3, heard 0 (multicast may be blocked). Try --peer HOST:6881"
     "#);
+}
+
+#[test]
+fn what_can_no_longer_be_announced_is_said() {
+    let local = LocalStatus {
+        sent: 3,
+        heard: 1,
+        fault: Some("network unreachable".into()),
+    };
+    assert_eq!(local_words(&local), "LSD cannot send: network unreachable");
 }
 
 fn peer(addr: &str, client: &str, have: u32, up: u64) -> PeerProgress {

@@ -34,9 +34,7 @@ pub(in crate::cli) fn still_looking(
 pub(super) fn local_words(local: &LocalStatus) -> String {
     match local {
         LocalStatus {
-            sent: 0,
-            fault: Some(fault),
-            ..
+            fault: Some(fault), ..
         } => format!("LSD cannot send: {fault}"),
         LocalStatus { sent: 0, .. } => "LSD found no network".into(),
         LocalStatus { sent, heard: 0, .. } => {
