@@ -44,13 +44,13 @@ const USER_AGENT: &str = concat!("swarm/", env!("CARGO_PKG_VERSION"));
 /// How far the URL is trusted: what it may ask of machines on this network and of this very one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caution {
-    /// A tracker's: this very machine is asked for nothing but announces, so that a manifest
-    /// cannot press the buttons of some other local service.
+    /// A tracker's: machines on this network, and this very one, are asked for nothing but
+    /// announces, so that a manifest cannot press the buttons of some other local service.
     Tracker,
     /// A web seed's: machines on this network, or this one, get no query, and the services that
     /// clouds keep at link-local addresses nothing at all.
     WebSeed,
-    /// The user typed it.
+    /// The user typed it: nothing is kept from it but the metadata services of clouds.
     Typed,
 }
 

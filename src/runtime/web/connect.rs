@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::reach::{Reach, reach};
+use super::reach::{Reach, is_metadata_service, reach};
 use super::{Caution, Web};
-use crate::tracker::url::Host;
+use crate::tracker::url::{Host, Scheme};
 use crate::tracker::{AnnounceFailure, TrackerUrl};
 
 /// How long all dials of one hop may take together.
@@ -64,8 +64,15 @@ pub(super) fn admitted(
     let Some(reach) = reach(ip) else {
         return false;
     };
+    if is_metadata_service(ip) {
+        return false;
+    }
     let presses_buttons = match caution {
-        Caution::Tracker => here && !url.target().starts_with("/announce"),
+        Caution::Tracker => match reach {
+            Reach::Host if here => !path_of(url).starts_with("/announce") || climbs(path_of(url)),
+            Reach::Host | Reach::Site => !asks_for_announces(url),
+            Reach::Global => false,
+        },
         Caution::WebSeed => {
             let queried = reach < Reach::Global && url.target().contains('?');
             queried || (reach == Reach::Host && !here)
@@ -73,6 +80,23 @@ pub(super) fn admitted(
         Caution::Typed => false,
     };
     floor.is_none_or(|floor| reach >= floor) && !presses_buttons
+}
+
+/// Whether a tracker's URL is hardly one of something else: over UDP there are no paths, and over
+/// HTTP the usual ones start or end the same.
+fn asks_for_announces(url: &TrackerUrl) -> bool {
+    let path = path_of(url);
+    let is_usual = path.starts_with("/announce") || path.ends_with("/announce");
+    url.scheme() == Scheme::Udp || (is_usual && !climbs(path))
+}
+
+fn path_of(url: &TrackerUrl) -> &str {
+    url.target().split('?').next().unwrap_or_default()
+}
+
+/// Whether a server may take the path for another one: `/announce/../reboot`.
+fn climbs(path: &str) -> bool {
+    path.contains("..") || path.contains('%')
 }
 
 /// Connects to the first address that answers; each gets a fair part of the time there is.
@@ -112,4 +136,60 @@ pub(in crate::runtime) fn unreachable(error: &io::Error) -> AnnounceFailure {
         io::ErrorKind::Other | io::ErrorKind::InvalidData => error.to_string(),
         kind => kind.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leads_there(caution: Caution, url: &str) -> bool {
+        let url = TrackerUrl::parse(url).unwrap();
+        let Host::Ip(ip) = url.host() else {
+            panic!("{url:?} names no address");
+        };
+        admitted(&url, *ip, (caution, None))
+    }
+
+    #[test]
+    fn a_tracker_near_us_is_asked_for_announces_and_nothing_else() {
+        for url in [
+            "http://10.0.0.5:6881/announce",
+            "http://10.0.0.5/announce.php?passkey=1",
+            "http://192.168.1.2/passkey/announce",
+            "http://169.254.3.4:6881/announce",
+            "http://[fd00::5]:6881/announce",
+            "udp://10.0.0.5:6969",
+            "http://127.0.0.1/announce",
+            "http://8.8.8.8/anything?at=all",
+        ] {
+            assert!(leads_there(Caution::Tracker, url), "{url}");
+        }
+        for url in [
+            "http://192.168.1.1/reboot",
+            "http://192.168.1.1/any?query",
+            "http://192.168.1.1/reboot?then=/announce",
+            "http://169.254.3.4/any",
+            "http://[fe80::1]/any",
+            "http://[::ffff:192.168.1.1]/any",
+            "http://127.0.0.1/passkey/announce",
+            "http://127.0.0.1/announce/../reboot",
+            "http://10.0.0.5/announce/%2e%2e/reboot",
+        ] {
+            assert!(!leads_there(Caution::Tracker, url), "{url}");
+        }
+    }
+
+    #[test]
+    fn nobody_leads_us_to_the_services_of_clouds() {
+        for caution in [Caution::Tracker, Caution::WebSeed, Caution::Typed] {
+            for url in [
+                "http://169.254.169.254/announce",
+                "http://[fd00:ec2::254]/announce",
+                "http://[::ffff:169.254.169.254]/announce",
+                "udp://169.254.169.254:80/announce",
+            ] {
+                assert!(!leads_there(caution, url), "{url}");
+            }
+        }
+    }
 }

@@ -23,6 +23,31 @@ pub fn reach(ip: IpAddr) -> Option<Reach> {
     }
 }
 
+/// Whether clouds keep a service there that tells a machine's secrets to whoever asks from it. As
+/// they document it: Amazon EC2, ECS and EKS, Google, Azure, `OpenStack`, Alibaba, Tencent.
+pub fn is_metadata_service(ip: IpAddr) -> bool {
+    const V4: [[u8; 4]; 5] = [
+        [169, 254, 169, 254],
+        [169, 254, 170, 2],
+        [169, 254, 170, 23],
+        [169, 254, 0, 23],
+        [100, 100, 100, 200],
+    ];
+    const V6: [[u16; 8]; 4] = [
+        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254],
+        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23],
+        [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254],
+        [0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe],
+    ];
+    match ip {
+        IpAddr::V4(ip) => V4.contains(&ip.octets()),
+        IpAddr::V6(ip) => match carried_v4(ip) {
+            Some(carried) => V4.contains(&carried.octets()),
+            None => V6.contains(&ip.segments()),
+        },
+    }
+}
+
 fn reach_v4(ip: Ipv4Addr) -> Option<Reach> {
     Some(match ip.octets() {
         [0 | 127, ..] | [169, 254, ..] => Reach::Host,
@@ -35,16 +60,13 @@ fn reach_v4(ip: Ipv4Addr) -> Option<Reach> {
 }
 
 fn reach_v6(ip: Ipv6Addr) -> Option<Reach> {
-    let [a, b, .., y, z] = ip.segments();
-    let embedded =
-        |high: u16, low: u16| reach_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    if let Some(carried) = carried_v4(ip) {
+        return reach_v4(carried);
+    }
+    let [a, b, ..] = ip.segments();
     match ip.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => Some(Reach::Host),
-        // Mapped and compatible addresses, and those of the NAT64 prefix (RFC 6052).
-        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => embedded(y, z),
         [0x64, 0xff9b, 1, ..] => Some(Reach::Site),
-        // 6to4 (RFC 3056).
-        [0x2002, high, low, ..] => embedded(high, low),
         _ if a & 0xff00 == 0xff00 => None,
         _ if a & 0xffc0 == 0xfe80 => Some(Reach::Host),
         _ if a & 0xffc0 == 0xfec0 || a & 0xfe00 == 0xfc00 => Some(Reach::Site),
@@ -52,6 +74,21 @@ fn reach_v6(ip: Ipv6Addr) -> Option<Reach> {
         _ if a == 0x2001 && b == 0 => None,
         _ => Some(Reach::Global),
     }
+}
+
+/// The IPv4 address that an address of IPv6 leads to.
+fn carried_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [.., y, z] = ip.segments();
+    let (high, low) = match ip.segments() {
+        // Unspecified and loopback.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => return None,
+        // Mapped and compatible addresses, and those of the NAT64 prefix (RFC 6052).
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => (y, z),
+        // 6to4 (RFC 3056).
+        [0x2002, high, low, ..] => (high, low),
+        _ => return None,
+    };
+    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
 }
 
 #[cfg(test)]
@@ -104,5 +141,25 @@ mod tests {
             "224.0.0.1 239.192.152.143 240.0.0.1 255.255.255.255 ff02::1 ff0e::1 \
              ::ffff:224.0.0.1 2002:e000:1:: 2001::1",
         );
+    }
+
+    #[test]
+    fn the_services_of_clouds_are_known_in_every_dress() {
+        for (address, want) in [
+            ("169.254.169.254", true),
+            ("100.100.100.200", true),
+            ("fd00:ec2::254", true),
+            ("fe80::a9fe:a9fe", true),
+            ("::ffff:169.254.169.254", true),
+            ("64:ff9b::169.254.169.254", true),
+            ("2002:a9fe:a9fe::1", true),
+            ("169.254.169.253", false),
+            ("169.254.3.4", false),
+            ("fe80::1", false),
+            ("127.0.0.1", false),
+        ] {
+            let ip = address.parse().expect("an address");
+            assert_eq!(is_metadata_service(ip), want, "{address}");
+        }
     }
 }
