@@ -122,5 +122,15 @@ impl Announcer {
     }
 }
 
+/// The answer without what that tracker cannot know: of this machine's loopback only one that is
+/// there itself. Whoever else names it would have us dial our own services.
+fn believed(mut response: AnnounceResponse, tracker: IpAddr) -> AnnounceResponse {
+    if !tracker.to_canonical().is_loopback() {
+        let is_here = |peer: &SocketAddr| peer.ip().to_canonical().is_loopback();
+        response.peers.retain(|peer| !is_here(peer));
+    }
+    response
+}
+
 #[cfg(test)]
 mod tests;

@@ -279,7 +279,7 @@ fn network_of(ip: IpAddr) -> Option<[u8; 6]> {
 /// Whether an address can name a peer at all. A stranger's word is not enough to dial a port of the
 /// system's own services.
 fn is_dialable(addr: &SocketAddr, source: PeerSource) -> bool {
-    let ip = addr.ip();
+    let ip = addr.ip().to_canonical();
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     let port_min = match source {
         PeerSource::Manual | PeerSource::Tracker => 1,
@@ -353,8 +353,13 @@ mod tests {
     #[test]
     fn given_addresses_come_first_and_impossible_ones_never() {
         let (mut dialer, mut rng) = dialer();
-        let impossible: [SocketAddr; 3] =
-            ["0.0.0.0:1", "224.0.0.1:5", "10.0.0.1:0"].map(|a| a.parse().expect("an address"));
+        let impossible = [
+            "0.0.0.0:1",
+            "[::ffff:0.0.0.0]:1",
+            "224.0.0.1:5",
+            "10.0.0.1:0",
+        ];
+        let impossible = impossible.map(|a| a.parse().expect("an address"));
         dialer.add(PeerSource::Tracker, &impossible, Time::ZERO);
         assert_eq!(dialer.known(), 0);
         dialer.add(PeerSource::Tracker, &[addr(1)], Time::ZERO);

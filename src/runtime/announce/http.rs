@@ -3,8 +3,8 @@
 use hyper::StatusCode;
 use hyper::header;
 
-use super::Announcer;
 use super::inflate::inflate;
+use super::{Announcer, believed};
 use crate::runtime::web::{Ask, Caution, bad};
 use crate::tracker::http::{ANSWER, announce_url, decode};
 use crate::tracker::{AnnounceFailure, AnnounceRequest, AnnounceResponse, TrackerUrl};
@@ -25,9 +25,10 @@ pub(super) async fn announce(
         return Err(bad(&format!("HTTP status {}", answer.status)));
     }
     let body = answer.collect(ANSWER.input).await?;
-    match answer.header(header::CONTENT_ENCODING) {
-        None | Some("" | "identity") => decode(&body),
-        Some("gzip" | "x-gzip") => decode(&inflate(&body)?),
-        Some(_) => Err(bad("compressed in a way that nobody asked for")),
-    }
+    let response = match answer.header(header::CONTENT_ENCODING) {
+        None | Some("" | "identity") => decode(&body)?,
+        Some("gzip" | "x-gzip") => decode(&inflate(&body)?)?,
+        Some(_) => return Err(bad("compressed in a way that nobody asked for")),
+    };
+    Ok(believed(response, answer.from.ip()))
 }

@@ -309,6 +309,30 @@ fn a_public_tracker_cannot_lead_into_private_networks() {
 }
 
 #[test]
+fn only_a_tracker_of_this_machine_names_peers_on_its_loopback() {
+    let peers = [
+        "127.0.0.1:22",
+        "[::1]:22",
+        "[::ffff:127.0.0.1]:22",
+        "10.0.0.1:6881",
+    ];
+    let peers: Vec<SocketAddr> = peers.map(|peer| peer.parse().expect("valid")).to_vec();
+    let named_by = |tracker: &str| {
+        let response = AnnounceResponse {
+            peers: peers.clone(),
+            ..Default::default()
+        };
+        believed(response, tracker.parse().expect("valid")).peers
+    };
+    for tracker in ["8.8.8.8", "10.0.0.5", "2001:db8::1", "::ffff:8.8.8.8"] {
+        assert_eq!(named_by(tracker), peers[3..], "{tracker}");
+    }
+    for tracker in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+        assert_eq!(named_by(tracker), peers, "{tracker}");
+    }
+}
+
+#[test]
 fn a_tracker_that_hangs_is_given_up_at_the_deadline() {
     run(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

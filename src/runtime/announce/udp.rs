@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use super::Announcer;
+use super::{Announcer, believed};
 use crate::runtime::web::Caution;
 use crate::runtime::web::connect::{fair_share, resolve, unreachable};
 use crate::time::Time;
@@ -47,7 +47,7 @@ pub(super) async fn announce(
         failure = match exchange.until(now + share).await {
             None => AnnounceFailure::Timeout(allowed),
             Some(Err(unreachable @ AnnounceFailure::Unreachable(_))) => unreachable,
-            Some(answer) => return answer,
+            Some(answer) => return answer.map(|response| believed(response, addr.ip())),
         };
     }
     Err(failure)
