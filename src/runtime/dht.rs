@@ -16,8 +16,8 @@ use mainline::async_dht::AsyncDht;
 use mainline::{Dht, Id};
 use tokio::net::lookup_host;
 use tokio::sync::{mpsc, watch};
-use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
 
 use super::portmap::{self, MappingStatus};
 use super::session::Observed;
@@ -50,6 +50,16 @@ const CACHE_LEN_MAX: u64 = 16 << 10;
 
 /// Nodes to start from, after names were resolved.
 const STARTS_MAX: usize = 256;
+
+/// Names that are resolved at a time.
+const NAMES_MAX: usize = 32;
+
+/// How long names may take to be resolved where nothing else is known. Chosen: a resolver that is
+/// down takes as long to say so.
+const NAMES_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The same where there are addresses to start from.
+const NAMES_WAIT: Duration = Duration::from_secs(1);
 
 /// Peers taken from one answer.
 const ANSWER_MAX: usize = 200;
@@ -141,7 +151,7 @@ impl DhtSource {
         match self.config.when {
             DhtUse::Always => true,
             DhtUse::IfPublic => {
-                let addrs = resolved(&self.config.named).await;
+                let addrs = resolved(&self.config.named, NAMES_WAIT_MAX).await;
                 addrs.iter().any(|addr| is_public(addr.ip()))
             }
             DhtUse::IfAlone => {
@@ -157,12 +167,14 @@ impl DhtSource {
     /// A node that knows where to start; it may find nobody there.
     async fn start(&self) -> Option<AsyncDht> {
         let mut starts = if self.config.bootstrap.is_empty() {
-            let mut starts = resolved(&self.config.nodes).await;
-            starts.extend(self.remembered().await);
-            starts.extend(resolved(&PUBLIC_NODES.map(str::to_owned)).await);
+            let mut starts = self.remembered().await;
+            let names = [&self.config.nodes[..], &PUBLIC_NODES.map(str::to_owned)].concat();
+            let is_known = !starts.is_empty() || names.iter().any(|name| literal(name).is_some());
+            let wait = if is_known { NAMES_WAIT } else { NAMES_WAIT_MAX };
+            starts.extend(resolved(&names, wait).await);
             starts
         } else {
-            resolved(&self.config.bootstrap).await
+            resolved(&self.config.bootstrap, NAMES_WAIT_MAX).await
         };
         starts.retain(SocketAddr::is_ipv4);
         starts.truncate(STARTS_MAX);
@@ -233,14 +245,27 @@ fn is_public(ip: IpAddr) -> bool {
     reach(ip) == Some(Reach::Global)
 }
 
-async fn resolved(hosts: &[String]) -> Vec<SocketAddr> {
-    let mut addrs = Vec::new();
-    for host in hosts.iter().take(STARTS_MAX) {
-        if let Ok(found) = lookup_host(host).await {
-            addrs.extend(found);
-        }
+/// The addresses of hosts, as `host:port`: those that are addresses first. All names are resolved at
+/// once; those that take longer than `wait` are left out.
+async fn resolved(hosts: &[String], wait: Duration) -> Vec<SocketAddr> {
+    let mut addrs: Vec<_> = hosts.iter().filter_map(|host| literal(host)).collect();
+    let names = hosts.iter().filter(|host| literal(host).is_none());
+    let mut lookups = JoinSet::new();
+    for name in names.take(NAMES_MAX).cloned() {
+        lookups.spawn(async move { lookup_host(name).await.map(Vec::from_iter) });
     }
+    let all = async {
+        while let Some(found) = lookups.join_next().await {
+            addrs.extend(found.into_iter().flatten().flatten());
+        }
+    };
+    // Whom it found by then it found.
+    let _ = timeout(wait, all).await;
     addrs
+}
+
+fn literal(host: &str) -> Option<SocketAddr> {
+    host.parse().ok()
 }
 
 /// One address on each line; what is none is passed over.
@@ -265,6 +290,17 @@ fn write_nodes(path: &Path, nodes: &[String]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn hosts_that_are_addresses_come_before_names() {
+        let hosts = ["localhost:7", "192.0.2.1:6881", "no name"].map(str::to_owned);
+        let addrs = resolved(&hosts, NAMES_WAIT_MAX).await;
+        assert_eq!(addrs[0], "192.0.2.1:6881".parse().unwrap());
+        assert!(
+            addrs[1..].iter().all(|addr| addr.ip().is_loopback()),
+            "{addrs:?}"
+        );
+    }
 
     #[test]
     fn nodes_are_remembered_and_damage_is_passed_over() {
