@@ -55,7 +55,7 @@ pub(super) fn dht(network: &Network, named: Named<'_>, app: &App<'_>) -> Option<
         when,
         bootstrap: network.dht_bootstrap.clone(),
         nodes: named.nodes.to_vec(),
-        named: hosts.chain(named.nodes.iter().cloned()).collect(),
+        trackers: hosts.collect(),
         cache: app.state_dir.as_ref().map(|dir| dir.join("dht-nodes")),
     })
 }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_swarm_with_trackers_is_as_public_as_they_are() {
+    fn a_swarm_is_as_public_as_the_trackers_and_nodes_that_it_names() {
         let trackers = [vec!["http://tracker.example/announce".to_owned()]];
         let tracked = Named {
             trackers: &trackers,
@@ -156,6 +156,14 @@ mod tests {
             ..NOBODY
         };
         assert_eq!(when(&network(""), tracked), Some(DhtUse::IfPublic));
+        let nodes = ["10.0.0.5:6881".to_owned()];
+        let placed = Named {
+            nodes: &nodes,
+            complete: true,
+            ..NOBODY
+        };
+        assert_eq!(when(&network(""), placed), Some(DhtUse::IfPublic));
+        assert_eq!(when(&network("--no-dht"), placed), None);
         let wide = network("--scope internet");
         assert_eq!(when(&wide, tracked), Some(DhtUse::Always));
         let own = network("--dht-bootstrap 10.0.0.5:6881");

@@ -302,7 +302,7 @@ fn introduce(
 fn tell_who_hears(ways: &Ways<'_>, app: &mut App<'_>) {
     let announced = match (ways.dht, ways.trackers, ways.is_looked_for) {
         (Some(DhtUse::Always), ..) => "The DHT is told, and with it everybody.",
-        (Some(_), ..) => "Its trackers are told and, if they are public, the DHT.",
+        (Some(_), ..) => "Whom it names is told and, if that is public, the whole DHT.",
         (None, [], _) if ways.is_opened => {
             "Nobody outside this network is told, but who knows the address may come in."
         }

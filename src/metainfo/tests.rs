@@ -50,6 +50,27 @@ fn a_bare_file_is_read() {
 }
 
 #[test]
+fn nodes_of_the_dht_are_read_and_what_is_none_is_passed_over() {
+    let info = with("6:lengthi5e");
+    let info = str::from_utf8(&info).unwrap().trim_end_matches('e');
+    let nodes = "5:nodesl\
+        l8:10.0.0.5i6881ee\
+        l12:node.examplei1ee\
+        l6:fd00::i6881ee\
+        l8:10.0.0.6i0ee\
+        l8:10.0.0.6i65536ee\
+        l8:10.0.0.6e\
+        l3:a bi1ee\
+        i6881e\
+        e";
+    let meta = Metainfo::parse(format!("{info}e{nodes}e").as_bytes()).unwrap();
+    assert_eq!(
+        meta.nodes(),
+        ["10.0.0.5:6881", "node.example:1", "[fd00::]:6881"]
+    );
+}
+
+#[test]
 fn a_directory_is_read_with_padding_and_links() {
     let files = format!(
         "5:filesld6:lengthi5e{}ed4:attr1:p6:lengthi7eed4:attr1:l6:lengthi3e{}ed6:lengthi9e{}ee",

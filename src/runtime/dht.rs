@@ -69,7 +69,9 @@ const ANSWER_MAX: usize = 200;
 pub enum DhtUse {
     /// From the start, and we are announced.
     Always,
-    /// The same, but only if one of these hosts is outside private networks: the swarm is public.
+    /// The same, but only if a tracker or node that is named is outside private networks: the swarm is
+    /// public. Of a swarm that names nodes of private networks only, those are asked and told, as long
+    /// as they know nobody beyond.
     IfPublic,
     /// Only if nobody is met within some seconds, and without announcing us.
     IfAlone,
@@ -84,10 +86,21 @@ pub struct DhtConfig {
     pub bootstrap: Vec<String>,
     /// Nodes that the manifest names.
     pub nodes: Vec<String>,
-    /// Hosts of trackers and nodes, as `host:port`, that tell whether the swarm is public.
-    pub named: Vec<String>,
+    /// Hosts of trackers, as `host:port`: with the nodes they tell whether the swarm is public.
+    pub trackers: Vec<String>,
     /// Where nodes are remembered from run to run.
     pub cache: Option<PathBuf>,
+}
+
+/// Which DHT there is to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reaches {
+    /// The nodes that the user named, and whom they know.
+    UsersOwn,
+    /// The one of the internet; nodes that the manifest names may be nearer, up to this.
+    Everybody(Reach),
+    /// Nodes of private networks, from this near.
+    Here(Reach),
 }
 
 /// The DHT for one swarm.
@@ -109,72 +122,93 @@ pub(super) struct DhtSource {
 impl DhtSource {
     /// Looks the swarm up for as long as the session lives.
     pub(super) async fn run(self) {
-        if !self.is_wanted().await {
+        let nodes = resolved(&self.config.nodes, NAMES_WAIT_MAX).await;
+        let Some(reaches) = self.wanted(&nodes).await else {
             return tracing::debug!("no DHT: nothing public is named");
-        }
-        let Some(node) = self.start().await else {
+        };
+        let Some(node) = self.start(reaches, nodes).await else {
             return;
         };
         let id = Id::from(*self.info_hash.as_bytes());
         let mut pause = PAUSE_MIN;
         loop {
+            if matches!(reaches, Reaches::Here(_)) && knows_strangers(&node).await {
+                return tracing::warn!("no DHT: its nodes know others beyond the local network");
+            }
             let mut found = node.get_peers(id);
             while let Some(peers) = found.next().await {
-                self.tell(peers.into_iter().map(SocketAddr::V4)).await;
+                self.tell(peers.into_iter().map(SocketAddr::V4), reaches)
+                    .await;
             }
             if self.announces
                 && self.config.when != DhtUse::IfAlone
-                && let Err(error) = node.announce_peer(id, Some(self.far_port())).await
+                && let Err(error) = node.announce_peer(id, Some(self.far_port(reaches))).await
             {
                 tracing::debug!("not announced in the DHT: {error}");
             }
-            self.remember(&node).await;
+            self.remember(&node, reaches).await;
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
-    /// The port that strangers reach us at.
-    fn far_port(&self) -> u16 {
+    /// The port that whoever is told reaches us at.
+    fn far_port(&self, reaches: Reaches) -> u16 {
         match self
             .mapping
             .as_ref()
             .map(|mapping| mapping.borrow())
             .as_deref()
         {
-            Some(MappingStatus::Mapped(mapped)) => mapped.external_port,
+            Some(MappingStatus::Mapped(mapped)) if !matches!(reaches, Reaches::Here(_)) => {
+                mapped.external_port
+            }
             _ => self.port,
         }
     }
 
-    async fn is_wanted(&self) -> bool {
+    /// Which DHT is asked, if any, where the manifest names these nodes.
+    async fn wanted(&self, nodes: &[SocketAddr]) -> Option<Reaches> {
+        if !self.config.bootstrap.is_empty() {
+            return Some(Reaches::UsersOwn);
+        }
+        let nearest = nodes.iter().filter_map(|node| reach(node.ip())).min();
+        let everybody = Reaches::Everybody(nearest.unwrap_or(Reach::Global));
         match self.config.when {
-            DhtUse::Always => true,
+            DhtUse::Always => Some(everybody),
             DhtUse::IfPublic => {
-                let addrs = resolved(&self.config.named, NAMES_WAIT_MAX).await;
-                addrs.iter().any(|addr| is_public(addr.ip()))
+                let trackers = resolved(&self.config.trackers, NAMES_WAIT_MAX).await;
+                let mut named = nodes.iter().chain(&trackers);
+                if named.any(|addr| is_public(addr.ip())) {
+                    return Some(everybody);
+                }
+                nearest.map(Reaches::Here)
             }
             DhtUse::IfAlone => {
                 sleep(ALONE_AFTER).await;
                 while self.progress.borrow().progress.peers > 0 {
                     sleep(ALONE_AFTER).await;
                 }
-                true
+                Some(everybody)
             }
         }
     }
 
     /// A node that knows where to start; it may find nobody there.
-    async fn start(&self) -> Option<AsyncDht> {
-        let mut starts = if self.config.bootstrap.is_empty() {
-            let mut starts = self.remembered().await;
-            let names = [&self.config.nodes[..], &PUBLIC_NODES.map(str::to_owned)].concat();
-            let is_known = !starts.is_empty() || names.iter().any(|name| literal(name).is_some());
-            let wait = if is_known { NAMES_WAIT } else { NAMES_WAIT_MAX };
-            starts.extend(resolved(&names, wait).await);
-            starts
-        } else {
-            resolved(&self.config.bootstrap, NAMES_WAIT_MAX).await
+    async fn start(&self, reaches: Reaches, nodes: Vec<SocketAddr>) -> Option<AsyncDht> {
+        let mut starts = match reaches {
+            Reaches::UsersOwn => resolved(&self.config.bootstrap, NAMES_WAIT_MAX).await,
+            Reaches::Here(_) => nodes,
+            Reaches::Everybody(_) => {
+                let mut starts = [nodes, self.remembered().await].concat();
+                let wait = if starts.is_empty() {
+                    NAMES_WAIT_MAX
+                } else {
+                    NAMES_WAIT
+                };
+                starts.extend(resolved(&PUBLIC_NODES.map(str::to_owned), wait).await);
+                starts
+            }
         };
         starts.retain(SocketAddr::is_ipv4);
         starts.truncate(STARTS_MAX);
@@ -199,11 +233,9 @@ impl DhtSource {
         }
     }
 
-    /// Of strangers only those are believed who name somebody that strangers can reach.
-    async fn tell(&self, peers: impl Iterator<Item = SocketAddr>) {
-        let is_ours = !self.config.bootstrap.is_empty();
+    async fn tell(&self, peers: impl Iterator<Item = SocketAddr>, reaches: Reaches) {
         let addrs: Vec<_> = peers
-            .filter(|addr| is_ours || is_public(addr.ip()))
+            .filter(|addr| reaches.admits(addr.ip()))
             .take(ANSWER_MAX)
             .collect();
         let source = PeerSource::Dht;
@@ -219,14 +251,10 @@ impl DhtSource {
         read.await.unwrap_or_default()
     }
 
-    async fn remember(&self, node: &AsyncDht) {
-        // A network of the user's own is not what the next swarm should start from.
-        let Some(path) = self
-            .config
-            .cache
-            .clone()
-            .filter(|_| self.config.bootstrap.is_empty())
-        else {
+    async fn remember(&self, node: &AsyncDht, reaches: Reaches) {
+        // A network of one's own is not what the next swarm should start from.
+        let is_everybodys = matches!(reaches, Reaches::Everybody(_));
+        let Some(path) = self.config.cache.clone().filter(|_| is_everybodys) else {
             return;
         };
         let mut nodes = node.to_bootstrap().await;
@@ -239,6 +267,29 @@ impl DhtSource {
             tracing::debug!("nodes of the DHT not remembered: {error}");
         }
     }
+}
+
+impl Reaches {
+    /// Whether a peer that is named may be dialled: nobody names what is nearer to us than the nearest
+    /// node that we were given, and of a swarm of this network nobody beyond hears.
+    fn admits(self, peer: IpAddr) -> bool {
+        match (self, reach(peer)) {
+            (Self::UsersOwn, _) => true,
+            (_, None) => false,
+            (Self::Everybody(nearest), Some(reach)) => reach >= nearest,
+            (Self::Here(nearest), Some(reach)) => reach >= nearest && reach < Reach::Global,
+        }
+    }
+}
+
+/// Whether the node has heard of anybody on the internet. What it asks for says nothing of the swarm.
+async fn knows_strangers(node: &AsyncDht) -> bool {
+    let own = *node.info().await.id();
+    let claimed = node.find_node(own).await;
+    let known = node.to_bootstrap().await;
+    let claimed = claimed.iter().map(|node| SocketAddr::V4(node.address()));
+    let mut all = claimed.chain(known.iter().filter_map(|addr| literal(addr)));
+    all.any(|addr| is_public(addr.ip()))
 }
 
 fn is_public(ip: IpAddr) -> bool {
@@ -300,6 +351,22 @@ mod tests {
             addrs[1..].iter().all(|addr| addr.ip().is_loopback()),
             "{addrs:?}"
         );
+    }
+
+    #[test]
+    fn a_dht_names_nobody_who_is_nearer_than_its_nodes() {
+        let admitted = |reaches: Reaches| -> Vec<&str> {
+            ["127.0.0.1", "192.168.1.7", "8.8.8.8", "224.0.0.1"]
+                .into_iter()
+                .filter(|ip| reaches.admits(ip.parse().unwrap()))
+                .collect()
+        };
+        assert_eq!(admitted(Reaches::Everybody(Reach::Global)), ["8.8.8.8"]);
+        let mixed = Reaches::Everybody(Reach::Site);
+        assert_eq!(admitted(mixed), ["192.168.1.7", "8.8.8.8"]);
+        assert_eq!(admitted(Reaches::Here(Reach::Site)), ["192.168.1.7"]);
+        let on_loopback = Reaches::Here(Reach::Host);
+        assert_eq!(admitted(on_loopback), ["127.0.0.1", "192.168.1.7"]);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 """A node of the DHT (BEP 5) that others can start from, written from the specification.
 
-Run: `dht_node.py ADDRESS PORT`. Prints `listening`, then a line `announce ADDRESS:PORT` for each peer
-that announces itself, and `asked ADDRESS` for each search for peers. It knows the nodes that asked it, and the peers that announced to it.
+Run: `dht_node.py ADDRESS PORT [OTHER]`. Prints `listening`, then a line `announce ADDRESS:PORT` for
+each peer that announces itself, `asked ADDRESS` for each search for peers, and `met ADDRESS` for each
+search for nodes. It knows the nodes that asked it, the peers that announced to it, and, if it is
+given one, a node at the address `OTHER`.
 """
 
 from __future__ import annotations
@@ -71,6 +73,8 @@ class Node:
         kind = query[b"q"]
         if kind in (b"find_node", b"get_peers"):
             answer[b"nodes"] = known
+        if kind == b"find_node":
+            print(f"met {address[0]}", flush=True)
         if kind == b"get_peers":
             print(f"asked {address[0]}", flush=True)
             answer[b"token"] = self.token(address)
@@ -90,6 +94,8 @@ class Node:
 def main() -> None:
     """Answers for ever."""
     node = Node()
+    for other in sys.argv[3:]:
+        node.nodes[other, 6881] = os.urandom(20)
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((sys.argv[1], int(sys.argv[2])))
     print("listening", flush=True)

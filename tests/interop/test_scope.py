@@ -18,8 +18,9 @@ from harness.process import Process, wait_until
 
 # Local discovery announces at once, a DHT would be asked at once, and 3 s later by who is alone.
 WATCHED_SECONDS = 6.0
-# TEST-NET-1 (RFC 5737), which no program takes for its own network.
-PUBLIC = ["--dht-bootstrap", "198.51.100.7:6881"]
+# TEST-NET-2 (RFC 5737), which no program takes for its own network.
+FAR = "198.51.100.7"
+PUBLIC = ["--dht-bootstrap", f"{FAR}:6881"]
 
 
 def swarm(lab: Lab, host: Host, *words: object) -> Process:
@@ -38,35 +39,80 @@ def content(lab: Lab) -> tuple[Path, Path]:
     return tree, manifest
 
 
-def dht_of_our_own(lab: Lab) -> tuple[Process, list[object]]:
-    """A node that nobody else knows, and the words that make a program know nothing else."""
+def dht_of_our_own(lab: Lab, *knows: str) -> tuple[Process, Host]:
+    """A node that nobody else knows, and where it is; it knows the nodes at these addresses."""
     node = lab.network.host()
-    argv = [sys.executable, dht_node.__file__, node.address, 6881]
+    argv = [sys.executable, dht_node.__file__, node.address, 6881, *knows]
     dht = lab.processes.start(argv, "dht-node", namespace=node.namespace)
     wait_for_word(dht, "listening", 10)
-    return dht, ["--dht-bootstrap", f"{node.address}:6881", "--no-lpd"]
+    return dht, node
+
+
+def only(node: Host) -> list[object]:
+    """The words that make a program know this node and nothing else."""
+    return ["--dht-bootstrap", f"{node.address}:6881", "--no-lpd"]
+
+
+def name_node(manifest: Path, node: Host) -> None:
+    """Makes a manifest name a node of the DHT (BEP 5)."""
+    root, _ = dht_node.decode(manifest.read_bytes())
+    root[b"nodes"] = [[node.address.encode(), 6881]]
+    manifest.write_bytes(dht_node.encode(root))
+
+
+def assert_all_fetch(lab: Lab, what: object, words: list[object]) -> None:
+    """Three machines fetch the content, and meet through the DHT."""
+    hosts = [lab.network.host() for _ in range(3)]
+    fetching = []
+    for host in hosts:
+        folder = lab.work / host.address
+        folder.mkdir()
+        fetching.append(swarm(lab, host, "fetch", what, "-d", folder, *words))
+    for host, process in zip(hosts, fetching):
+        process.succeed(60)
+        assert_same(lab.work / "content", lab.work / host.address / "content", modes=True)
+        assert "dht" in {event["via"] for event in process.events("peer")}
 
 
 @pytest.mark.parametrize("by", ["manifest", "link"])
 def test_machines_find_each_other_through_the_dht(lab: Lab, by: str) -> None:
     """They know nothing but one node of a DHT that nobody else is part of."""
     tree, manifest = content(lab)
-    dht, only = dht_of_our_own(lab)
+    dht, node = dht_of_our_own(lab)
     seed = lab.network.host()
-    seeding = swarm(lab, seed, "seed", manifest, "--data", tree, "--no-serve", *only)
+    seeding = swarm(lab, seed, "seed", manifest, "--data", tree, "--no-serve", *only(node))
     announced = f"announce {seed.address}:{PORT}"
     wait_until("the seed is announced", lambda: announced in dht.stdout(), 30)
     what = manifest if by == "manifest" else seeding.events("start")[0]["infohash"]
-    hosts = [lab.network.host() for _ in range(3)]
-    fetching = []
-    for host in hosts:
-        folder = lab.work / host.address
-        folder.mkdir()
-        fetching.append(swarm(lab, host, "fetch", what, "-d", folder, *only))
-    for host, process in zip(hosts, fetching):
-        process.succeed(60)
-        assert_same(tree, lab.work / host.address / "content", modes=True)
-        assert "dht" in {event["via"] for event in process.events("peer")}
+    assert_all_fetch(lab, what, only(node))
+
+
+@pytest.mark.parametrize("scope", ["auto", "internet"])
+def test_machines_find_each_other_through_the_node_that_their_manifest_names(
+    lab: Lab, scope: str
+) -> None:
+    """It is on this network, and named by nobody else."""
+    tree, manifest = content(lab)
+    dht, node = dht_of_our_own(lab)
+    name_node(manifest, node)
+    words = ["--no-lpd", "--scope", scope]
+    seed = lab.network.host()
+    swarm(lab, seed, "seed", manifest, "--data", tree, "--no-serve", *words)
+    announced = f"announce {seed.address}:{PORT}"
+    wait_until("the seed is announced", lambda: announced in dht.stdout(), 30)
+    assert_all_fetch(lab, manifest, words)
+
+
+def test_a_node_that_knows_the_internet_hears_nothing_of_a_local_swarm(lab: Lab) -> None:
+    """It would be asked, and told, together with the nodes that it knows."""
+    tree, manifest = content(lab)
+    dht, node = dht_of_our_own(lab, FAR)
+    name_node(manifest, node)
+    seed = lab.network.host()
+    seeding = swarm(lab, seed, "seed", manifest, "--data", tree, "--no-serve", "--no-lpd")
+    wait_until("it is met", lambda: f"met {seed.address}" in dht.stdout(), 30)
+    wait_until("it is left", lambda: "know others beyond" in seeding.stderr(), 30)
+    assert "asked" not in dht.stdout() and "announce" not in dht.stdout()
 
 
 def watched(lab: Lab, host: Host) -> Process:
@@ -114,14 +160,14 @@ def test_whoever_is_told_to_go_further_does(lab: Lab) -> None:
     host = lab.network.host()
     packets = watched(lab, host)
     swarm(lab, host, "seed", tree, "--scope", "internet", *PUBLIC)
-    wait_until("it asks", lambda: "198.51.100.7" in packets.stdout(), 30)
+    wait_until("it asks", lambda: FAR in packets.stdout(), 30)
 
 
 def test_who_has_only_a_link_asks_the_dht_but_is_not_named_in_it(lab: Lab) -> None:
     """A link does not say whether its swarm is private (BEP 27): the manifest must come first."""
-    dht, only = dht_of_our_own(lab)
+    dht, node = dht_of_our_own(lab)
     host = lab.network.host()
-    swarm(lab, host, "fetch", "0123456789abcdef0123456789abcdef01234567", *only)
+    swarm(lab, host, "fetch", "0123456789abcdef0123456789abcdef01234567", *only(node))
     asked = f"asked {host.address}"
     wait_until("it asked twice", lambda: dht.stdout().count(asked) >= 2, 30)
     assert "announce" not in dht.stdout()
