@@ -4,6 +4,8 @@
     reason = "a test that cannot set up its scene fails"
 )]
 
+#[path = "loopback/pex.rs"]
+mod pex;
 #[path = "loopback/rig.rs"]
 mod rig;
 #[path = "loopback/site.rs"]

@@ -83,6 +83,36 @@ fn a_fetcher_gives_the_manifest_on() {
 }
 
 #[test]
+fn a_link_whose_only_source_is_a_web_seed_is_fetched() {
+    let world = World::new().with("model/w.bin", noise(300_000));
+    let (mirror, hash, address) = seed(&world, &[]);
+    // It has the manifest and no piece, and is told of nobody who has one.
+    fs::create_dir(world.path("empty")).unwrap();
+    let mut words = fetch("model.torrent", &["--no-lpd", "--no-dht"]);
+    words[3] = "empty";
+    let mut knower = world.start(&words);
+    let port = &knower.event("start")["port"];
+    let link = format!(
+        "magnet:?xt=urn:btih:{hash}&x.pe=127.0.0.1:{port}&ws=http%3A%2F%2F{}%2Fdata%2F",
+        address.replace(':', "%3A")
+    );
+    let mut running = world.start(&fetch(&link, &["--no-lpd", "--no-dht"]));
+    let met = running.event("peer");
+    running.event("complete");
+    assert_eq!(running.end(), Exit::Done);
+    assert_eq!(world.read("out/model/w.bin"), world.read("model/w.bin"));
+    assert_ne!(
+        met["addr"],
+        address.as_str(),
+        "the seed was asked as a peer"
+    );
+    for running in [mirror, knower] {
+        running.interrupt();
+        running.end();
+    }
+}
+
+#[test]
 fn a_link_may_be_listed_and_may_name_files() {
     let world = World::new()
         .with("model/a.bin", noise(70_000))

@@ -39,6 +39,15 @@ impl Content {
 
     /// The same; with `pad`, every file starts a piece.
     pub(crate) fn padded(files: &[(&str, usize)], piece_len: u32, pad: bool) -> Self {
+        Self::built(files, piece_len, |builder| builder.pad = pad)
+    }
+
+    /// The same with a private manifest (BEP 27).
+    pub(crate) fn private(files: &[(&str, usize)], piece_len: u32) -> Self {
+        Self::built(files, piece_len, |builder| builder.private = true)
+    }
+
+    fn built(files: &[(&str, usize)], piece_len: u32, change: impl FnOnce(&mut Builder)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
         let mut list = Vec::new();
@@ -58,7 +67,7 @@ impl Content {
         }
         let mut builder = Builder::new("content", list);
         builder.piece_len = piece_len;
-        builder.pad = pad;
+        change(&mut builder);
         let mut all = Vec::new();
         for entry in builder.arrange().unwrap() {
             let of = |(path, _): &&(PathBuf, Vec<u8>)| path == entry.path.as_path();
