@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -101,6 +102,23 @@ def test_machines_find_each_other_through_the_node_that_their_manifest_names(
     announced = f"announce {seed.address}:{PORT}"
     wait_until("the seed is announced", lambda: announced in dht.stdout(), 30)
     assert_all_fetch(lab, manifest, words)
+
+
+def test_the_nodes_that_answered_are_asked_first_the_next_time(lab: Lab) -> None:
+    """The second run is told of nobody; what the first one left in its state directory is enough."""
+    tree, manifest = content(lab)
+    dht, node = dht_of_our_own(lab)
+    name_node(manifest, node)
+    first, second = lab.network.host(), lab.network.host()
+    words = ["--no-lpd", "--scope", "internet"]
+    swarm(lab, first, "seed", manifest, "--data", tree, *words)
+    left, found = (lab.work / host.address / "state" / "dht-nodes" for host in [first, second])
+    wait_until("the node is remembered", left.exists, 30)
+    assert left.read_text() == f"{node.address}:6881"
+    found.parent.mkdir(parents=True)
+    shutil.copy(left, found)
+    swarm(lab, second, "fetch", "0123456789abcdef0123456789abcdef01234567", *words)
+    wait_until("it asks the same node", lambda: f"asked {second.address}" in dht.stdout(), 30)
 
 
 def test_a_node_that_knows_the_internet_hears_nothing_of_a_local_swarm(lab: Lab) -> None:
