@@ -15,6 +15,10 @@ pub const LANES: usize = 16;
 /// Messages that vectors of 256 bits hold.
 pub(super) const NARROW: usize = 8;
 
+/// With fewer messages than this, the vectors that every processor has are no faster than one after
+/// the other.
+const BASELINE_MIN: usize = 2;
+
 /// The blocks of each of `N` lanes.
 pub(super) type Blocks<'a, const N: usize> = [&'a [[u8; BLOCK]]; N];
 
@@ -56,21 +60,22 @@ impl Single {
 }
 
 impl Plan {
-    /// One message after the other, with what every processor has.
-    pub(super) const PORTABLE: Self = Self::one_by_one(Single::Portable);
+    /// What every processor of this kind has, and nothing else.
+    pub(super) const PORTABLE: Self = Self {
+        vectors: Vectors::baseline(),
+        wide: None,
+        lanes_min: BASELINE_MIN,
+        single: Single::Portable,
+    };
 
     /// One message after the other: the `sha1` crate, with the processor's own SHA-1 instructions
     /// if it has them.
-    pub(super) const SINGLE: Self = Self::one_by_one(Single::Crate);
-
-    const fn one_by_one(single: Single) -> Self {
-        Self {
-            vectors: None,
-            wide: None,
-            lanes_min: usize::MAX,
-            single,
-        }
-    }
+    pub(super) const SINGLE: Self = Self {
+        vectors: None,
+        wide: None,
+        lanes_min: usize::MAX,
+        single: Single::Crate,
+    };
 
     /// The plan for this processor and this run of the program.
     pub(super) fn get() -> Self {
@@ -105,7 +110,13 @@ impl Plan {
         let (vectors, lanes_min) = match (Vectors::avx512(), Vectors::avx2()) {
             (Some(avx512), _) => (avx512, if simd::has_sha() { 4 } else { 2 }),
             (None, Some(avx2)) => (avx2, if simd::has_sha() { 5 } else { 2 }),
-            (None, None) => return Self::SINGLE,
+            (None, None) if simd::has_sha() => return Self::SINGLE,
+            (None, None) => {
+                return Self {
+                    single: Single::Crate,
+                    ..Self::PORTABLE
+                };
+            }
         };
         Self {
             vectors: Some(vectors),
@@ -144,7 +155,7 @@ impl Plan {
                     });
                 }
                 _ => advance(&lanes, states, blocks, |states, parts| {
-                    vectors.compress(states, parts);
+                    vectors.compress(states, parts, lanes.len());
                 }),
             }
         }

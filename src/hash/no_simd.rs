@@ -18,6 +18,11 @@ pub(super) fn has_sha() -> bool {
 
 impl Vectors {
     /// Never.
+    pub(super) const fn baseline() -> Option<Self> {
+        None
+    }
+
+    /// Never.
     pub(super) fn avx2() -> Option<Self> {
         None
     }
@@ -28,7 +33,12 @@ impl Vectors {
     }
 
     /// Cannot be called.
-    pub(super) fn compress(self, _states: &mut [State; NARROW], _blocks: &Blocks<'_, NARROW>) {
+    pub(super) fn compress(
+        self,
+        _states: &mut [State; NARROW],
+        _blocks: &Blocks<'_, NARROW>,
+        _count: usize,
+    ) {
         match self {}
     }
 }

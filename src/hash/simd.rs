@@ -1,4 +1,4 @@
-//! SHA-1 of eight or sixteen messages at once: lane `i` of every vector belongs to message `i`.
+//! SHA-1 of four, eight or sixteen messages at once: lane `i` of every vector belongs to message `i`.
 //!
 //! The same code for eight is compiled twice. With AVX-512VL the compiler makes one instruction of each
 //! rotation and of each three-way logic function, and keeps a whole block in registers.
@@ -24,11 +24,17 @@ pub(super) struct Vectors(Set);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Set {
+    Sse2,
     Avx2,
     Avx512,
 }
 
 impl Vectors {
+    /// What every processor of this kind has.
+    pub(super) const fn baseline() -> Option<Self> {
+        Some(Self(Set::Sse2))
+    }
+
     /// AVX2, if it is there.
     pub(super) fn avx2() -> Option<Self> {
         is_x86_feature_detected!("avx2").then_some(Self(Set::Avx2))
@@ -40,9 +46,17 @@ impl Vectors {
         is_there.then_some(Self(Set::Avx512))
     }
 
-    /// Feeds each state the blocks of its lane, as many as the shortest lane has.
-    pub(super) fn compress(self, states: &mut [State; NARROW], blocks: &Blocks<'_, NARROW>) {
+    /// Feeds each state the blocks of its lane, as many as the shortest lane has. The first `count`
+    /// states matter.
+    pub(super) fn compress(
+        self,
+        states: &mut [State; NARROW],
+        blocks: &Blocks<'_, NARROW>,
+        count: usize,
+    ) {
         match self.0 {
+            // SAFETY: it is part of what every x86-64 has.
+            Set::Sse2 => unsafe { sse2::compress(states, blocks, count) },
             // SAFETY: `self` was made only where the processor has the instructions.
             Set::Avx2 => unsafe { avx2::compress(states, blocks) },
             // SAFETY: as above.
@@ -115,7 +129,8 @@ macro_rules! step {
     };
 }
 
-// Below the macros, which it shares.
+// Below the macros, which they share.
+mod sse2;
 mod wide;
 
 /// A module `$name` compiled for the instructions `$features`. It is repeated whole, because what

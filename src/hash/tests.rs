@@ -26,6 +26,7 @@ fn message(seed: usize, len: usize) -> Vec<u8> {
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn plans() -> Vec<Plan> {
     let vectors = [
+        ("sse2", Vectors::baseline(), None),
         ("avx2", Vectors::avx2(), None),
         ("avx512vl", Vectors::avx512(), None),
         ("avx512bw", Vectors::avx512(), Wide::avx512()),
