@@ -28,8 +28,13 @@ pub struct TorrentConfig {
     /// others are for those who dial us. A swarm that starts together and dials all it can is full
     /// everywhere at once, and closes again what it dialled.
     pub dial_until: usize,
-    /// Dials under way at most. Chosen: a dead address costs 10 s, 30 at a time try 3 a second.
+    /// Dials under way at most, but for `spare_dials`. Chosen: a dead address costs 10 s, 30 at a
+    /// time try 3 a second.
     pub dials_max: usize,
+    /// Dials beyond `dials_max` and `dial_until`, for trackers, the DHT and the local network while
+    /// one of these has hardly any under way: what another named in vain must not make it wait for
+    /// 10 s. Chosen: two for each of five.
+    pub spare_dials: usize,
     /// Known addresses kept at most (a swarm of 3,000 machines).
     pub candidates_max: usize,
     /// Pieces in memory at most: being received or verified. The runtime sets it to its buffer
@@ -90,6 +95,7 @@ impl TorrentConfig {
             peers_max: 80,
             dial_until: 40,
             dials_max: 30,
+            spare_dials: 10,
             candidates_max: 3_000,
             open_pieces_max: 64,
             upload_limit: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::choker::{Candidate, Side};
+use super::dialer::Teller;
 use super::event::{Action, CloseReason, Direction, Notice, PeerKey, PeerSource};
 use super::peer::{Opening, Peer};
 use super::{Phase, Torrent};
@@ -41,8 +42,8 @@ pub(super) const SEEN_MAX: usize = 100_000;
 
 impl Torrent {
     /// Addresses were named by somebody.
-    pub(super) fn peers_found(&mut self, source: PeerSource, addrs: &[SocketAddr], now: Time) {
-        self.dialer.add(source, addrs, now);
+    pub(super) fn peers_found(&mut self, teller: Teller, addrs: &[SocketAddr], now: Time) {
+        self.dialer.add(teller, addrs, now);
         self.due.dials = true;
     }
 
@@ -156,7 +157,8 @@ impl Torrent {
         let mut addr = peer.addr;
         addr.set_port(port);
         peer.listen_addr = Some(addr);
-        self.dialer.add(PeerSource::Incoming, &[addr], now);
+        self.dialer
+            .add(Teller::all(PeerSource::Incoming), &[addr], now);
         self.dialer.connected(addr, now);
     }
 

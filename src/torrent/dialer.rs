@@ -1,17 +1,21 @@
 //! Whom to dial and when: known addresses, back-off, and how many dials may be under way.
+//!
+//! Whoever names addresses has a share of those that are kept, and a turn among those that are
+//! dialled: what a source names in vain costs itself room and time, and the others neither.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt};
 
 use super::config::TorrentConfig;
-use super::event::PeerSource;
+use super::event::{PeerSource, TrackerId};
 use crate::time::Time;
 
 /// Wait after the first failure; doubles with each. Chosen: a seed that restarts is found again
@@ -26,20 +30,88 @@ const GOOD_CONNECTION: Duration = Duration::from_secs(30);
 
 /// What another address of a connected peer counts as: the next try is after some ten minutes.
 const ALIAS_FAILURES: u32 = 9;
-/// One peer may name this part of the addresses that are kept.
-const NAMED_PART: usize = 4;
+/// One source may name this part of the addresses that are kept.
+const SHARE_PART: usize = 4;
+/// Dials under way of a source that may have spare ones, at most.
+const SPARE_EACH: usize = 2;
 /// Addresses of one network of the internet that peers may name. Private networks are one network
 /// each, and everybody may be in it.
 const NAMED_PER_NETWORK: usize = 5;
 
+/// Who names addresses. In the order of their turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Teller {
+    source: PeerSource,
+    who: Who,
+}
+
+/// Which one of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    /// They count as one.
+    All,
+    Tracker(TrackerId),
+    Peer(IpAddr),
+}
+
+impl Teller {
+    /// The user, whose addresses come before all others and have no limit.
+    const USER: Self = Self::all(PeerSource::Manual);
+
+    /// All of a kind.
+    pub(super) const fn all(source: PeerSource) -> Self {
+        let who = Who::All;
+        Self { source, who }
+    }
+
+    /// A tracker.
+    pub(super) const fn tracker(id: TrackerId) -> Self {
+        let (source, who) = (PeerSource::Tracker, Who::Tracker(id));
+        Self { source, who }
+    }
+
+    /// A peer, whatever connection it has.
+    pub(super) const fn peer(ip: IpAddr) -> Self {
+        let (source, who) = (PeerSource::Pex, Who::Peer(ip));
+        Self { source, who }
+    }
+}
+
+/// What a teller has of the dialer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Share {
+    /// Addresses that count as its.
+    known: usize,
+    /// Dials to them under way.
+    dialling: usize,
+    /// Dials to them that failed, since there are any.
+    failed: u32,
+}
+
 #[derive(Clone, Debug)]
 struct Candidate {
+    /// The best of those who named it: that is how we learned of it.
     source: PeerSource,
-    /// The peer that named it, if one did.
-    named_by: Option<IpAddr>,
+    /// Whose share it is in, of those who named it.
+    teller: Teller,
+    /// Whether there was a connection to it.
+    answered: bool,
     failures: u32,
     next_try: Time,
     state: State,
+}
+
+impl Candidate {
+    const fn new(teller: Teller, now: Time) -> Self {
+        Self {
+            source: teller.source,
+            teller,
+            answered: false,
+            failures: 0,
+            next_try: now,
+            state: State::Idle,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +125,11 @@ enum State {
 #[derive(Clone, Debug)]
 pub(super) struct Dialer {
     candidates: BTreeMap<SocketAddr, Candidate>,
+    /// Of everybody in whose share a candidate is.
+    shares: BTreeMap<Teller, Share>,
     candidates_max: usize,
     dials_max: usize,
+    spare_dials: usize,
     dial_until: usize,
     peers_max: usize,
     dialling: usize,
@@ -66,8 +141,10 @@ impl Dialer {
     pub(super) fn new(config: &TorrentConfig) -> Self {
         Self {
             candidates: BTreeMap::new(),
+            shares: BTreeMap::new(),
             candidates_max: config.candidates_max,
             dials_max: config.dials_max,
+            spare_dials: config.spare_dials,
             dial_until: config.dial_until,
             peers_max: config.peers_max,
             dialling: 0,
@@ -75,93 +152,98 @@ impl Dialer {
         }
     }
 
-    /// Takes in addresses; impossible ones, and those past the limit, are dropped.
-    pub(super) fn add(&mut self, source: PeerSource, addrs: &[SocketAddr], now: Time) {
-        for &addr in addrs.iter().filter(|addr| is_dialable(addr, source)) {
-            let known = self.candidates.get_mut(&addr);
-            if let Some(candidate) = known {
-                candidate.source = candidate.source.min(source);
-                continue;
-            }
-            if self.candidates.len() >= self.candidates_max {
-                self.evict();
-            }
-            if self.candidates.len() >= self.candidates_max && source != PeerSource::Manual {
-                continue;
-            }
-            let candidate = Candidate {
-                source,
-                named_by: None,
-                failures: 0,
-                next_try: now,
-                state: State::Idle,
-            };
-            self.candidates.insert(addr, candidate);
-        }
-    }
-
-    /// Takes in addresses that the peer at `teller` named: no more than a quarter of all that are
-    /// kept come from one peer, and no more than a few from one network of the internet.
-    pub(super) fn add_named(&mut self, teller: IpAddr, addrs: &[SocketAddr], now: Time) {
-        for &addr in addrs {
+    /// Takes in addresses; impossible ones, and those past the limits, are dropped.
+    pub(super) fn add(&mut self, teller: Teller, addrs: &[SocketAddr], now: Time) {
+        let mut is_full = false;
+        let is_dialable = |addr: &&SocketAddr| is_dialable(addr, teller.source);
+        for &addr in addrs.iter().filter(is_dialable) {
             if self.candidates.contains_key(&addr) {
+                self.named_again(addr, teller);
                 continue;
             }
-            let named = || self.candidates.iter().filter(|(_, c)| c.named_by.is_some());
-            let by_it = named().filter(|(_, c)| c.named_by == Some(teller)).count();
-            let net = network_of(addr.ip());
-            let beside = named().filter(|(addr, _)| net.is_some() && network_of(addr.ip()) == net);
-            if by_it >= self.candidates_max / NAMED_PART || beside.count() >= NAMED_PER_NETWORK {
+            if is_full || self.is_crowded(addr, teller) {
                 continue;
             }
-            self.add(PeerSource::Pex, &[addr], now);
-            if let Some(candidate) = self.candidates.get_mut(&addr) {
-                candidate.named_by = Some(teller);
+            if !self.has_room(teller) {
+                self.evict_for(teller);
+            }
+            is_full = !self.has_room(teller);
+            if !is_full {
+                self.put(addr, Candidate::new(teller, now));
             }
         }
     }
 
-    /// The addresses to dial now, with so many connections up; they count as being dialled. Equals
-    /// come in no order of their own: else a whole swarm would dial the same few first.
+    /// The addresses to dial now, with so many connections up; they count as being dialled. The user's
+    /// come first. Others take turns: who has the fewest dials under way comes first, of equals of a
+    /// kind who named the fewest dead. Equals of one source come in no order of their own: else a
+    /// whole swarm would dial the same few first.
     pub(super) fn due(
         &mut self,
         connected: usize,
         now: Time,
         rng: &mut ChaCha8Rng,
     ) -> Vec<SocketAddr> {
-        let taken = connected + self.dialling;
-        if taken >= self.peers_max || self.dialling >= self.dials_max {
+        if connected + self.dialling >= self.peers_max {
             return Vec::new();
         }
-        let banned = &self.banned;
-        let mut due: Vec<(PeerSource, u32, Time, u32, SocketAddr)> = self
+        let is_full = self.dialling >= self.dials_max;
+        let mut due: Vec<(Teller, u32, Time, u32, SocketAddr)> = self
             .candidates
             .iter()
             .filter(|(addr, c)| {
-                let is_banned = banned.get(addr).is_some_and(|until| *until > now);
-                c.state == State::Idle && c.next_try <= now && !is_banned
+                let is_banned = self.banned.get(addr).is_some_and(|until| *until > now);
+                c.state == State::Idle
+                    && c.next_try <= now
+                    && !is_banned
+                    && (!is_full || self.may_dial(c.teller, connected))
             })
-            .map(|(&addr, c)| (c.source, c.failures, c.next_try, rng.next_u32(), addr))
+            .map(|(&addr, c)| (c.teller, c.failures, c.next_try, rng.next_u32(), addr))
             .collect();
         due.sort_unstable();
-        let manual = due.partition_point(|(source, ..)| *source == PeerSource::Manual);
-        let others = self.dial_until.saturating_sub(taken + manual);
-        due.truncate(manual + others);
-        due.truncate((self.peers_max - taken).min(self.dials_max - self.dialling));
-        for (.., addr) in &due {
-            self.set_state(*addr, State::Dialling);
+        let mut turns = Vec::with_capacity(due.len());
+        for of_one in due.chunk_by(|(a, ..), (b, ..)| a == b) {
+            for (nth, &(teller, .., addr)) in of_one.iter().enumerate() {
+                let Share {
+                    dialling, failed, ..
+                } = self.share(teller);
+                let is_users = teller == Teller::USER;
+                turns.push((
+                    !is_users,
+                    dialling + nth,
+                    teller.source,
+                    failed,
+                    teller,
+                    addr,
+                ));
+            }
         }
-        due.into_iter().map(|(.., addr)| addr).collect()
+        turns.sort_unstable();
+        let mut dialled = Vec::new();
+        for (.., teller, addr) in turns {
+            if self.may_dial(teller, connected) {
+                self.set_state(addr, State::Dialling);
+                dialled.push(addr);
+            }
+        }
+        dialled
     }
 
     /// A dial failed.
     pub(super) fn failed(&mut self, addr: SocketAddr, now: Time, rng: &mut ChaCha8Rng) {
         self.set_state(addr, State::Idle);
         self.back_off(addr, now, rng);
+        let teller = self.candidates.get(&addr).map(|candidate| candidate.teller);
+        if let Some(share) = teller.and_then(|teller| self.shares.get_mut(&teller)) {
+            share.failed = share.failed.saturating_add(1);
+        }
     }
 
     /// A connection from or to this listening address is up.
     pub(super) fn connected(&mut self, addr: SocketAddr, now: Time) {
+        if let Some(candidate) = self.candidates.get_mut(&addr) {
+            candidate.answered = true;
+        }
         self.set_state(addr, State::Connected(now));
     }
 
@@ -196,9 +278,8 @@ impl Dialer {
 
     /// This address is ourselves, or will never be of use: it is forgotten and refused.
     pub(super) fn drop_address(&mut self, addr: SocketAddr) {
-        self.set_state(addr, State::Idle);
         self.ban(addr, Time::MAX);
-        self.candidates.remove(&addr);
+        self.take(addr);
     }
 
     /// Where the address came from.
@@ -209,7 +290,7 @@ impl Dialer {
     /// Every known address, those that answered first, with who named it.
     pub(super) fn all(&self) -> Vec<(PeerSource, SocketAddr)> {
         let mut all: Vec<_> = self.candidates.iter().collect();
-        all.sort_by_key(|(_, candidate)| candidate.failures);
+        all.sort_by_key(|(_, candidate)| (!candidate.answered, candidate.failures));
         all.into_iter()
             .map(|(&addr, candidate)| (candidate.source, addr))
             .collect()
@@ -225,18 +306,93 @@ impl Dialer {
         self.dialling
     }
 
-    /// Makes room by forgetting the idle address that failed most often.
-    fn evict(&mut self) {
+    fn share(&self, teller: Teller) -> Share {
+        self.shares.get(&teller).copied().unwrap_or_default()
+    }
+
+    /// Whether `teller` may add one more address.
+    fn has_room(&self, teller: Teller) -> bool {
+        let is_within = self.share(teller).known < self.candidates_max / SHARE_PART;
+        teller == Teller::USER || is_within && self.candidates.len() < self.candidates_max
+    }
+
+    /// Whether peers have named enough addresses of the network that this one is in.
+    fn is_crowded(&self, addr: SocketAddr, teller: Teller) -> bool {
+        let Some(network) = network_of(addr.ip()).filter(|_| teller.source == PeerSource::Pex)
+        else {
+            return false;
+        };
+        let beside = self.candidates.range(network);
+        let named = beside.filter(|(_, c)| c.teller.source == PeerSource::Pex);
+        named.count() >= NAMED_PER_NETWORK
+    }
+
+    /// Forgets the idle address that failed most often, for one more of `teller`: of whoever has most,
+    /// also one that was not tried if he has more than `teller`; of `teller` if it has its share.
+    fn evict_for(&mut self, teller: Teller) {
+        let own = self.share(teller).known;
+        let giver = if own >= self.candidates_max / SHARE_PART {
+            Some((teller, own))
+        } else {
+            let others = self
+                .shares
+                .iter()
+                .map(|(&giver, share)| (giver, share.known));
+            let others = others.filter(|&(giver, _)| giver != Teller::USER);
+            others.max_by_key(|&(_, known)| known)
+        };
+        let Some((giver, known)) = giver else { return };
         let worst = self
             .candidates
             .iter()
-            .filter(|(_, c)| c.state == State::Idle && c.source != PeerSource::Manual)
-            .filter(|(_, c)| c.failures > 0)
+            .filter(|(_, c)| c.teller == giver && c.state == State::Idle)
+            .filter(|(_, c)| c.failures > 0 || known > own)
             .max_by_key(|(_, c)| c.failures)
             .map(|(&addr, _)| addr);
         if let Some(addr) = worst {
-            self.candidates.remove(&addr);
+            self.take(addr);
         }
+    }
+
+    /// An address that several name counts as that of who names the fewest: nobody can hide it among
+    /// many. Who says where he listens himself names nobody.
+    fn named_again(&mut self, addr: SocketAddr, teller: Teller) {
+        let Some(candidate) = self.candidates.get_mut(&addr) else {
+            return;
+        };
+        candidate.source = candidate.source.min(teller.source);
+        let before = candidate.teller;
+        let is_better = match (before.source, teller.source) {
+            (_, PeerSource::Manual) => true,
+            (PeerSource::Manual, _) | (_, PeerSource::Incoming) => false,
+            (PeerSource::Incoming, _) => true,
+            _ => self.share(teller).known < self.share(before).known,
+        };
+        if is_better && let Some(candidate) = self.take(addr) {
+            self.put(
+                addr,
+                Candidate {
+                    teller,
+                    ..candidate
+                },
+            );
+        }
+    }
+
+    /// Whether one more dial may go to an address of `teller`.
+    fn may_dial(&self, teller: Teller, connected: usize) -> bool {
+        let own = self.share(teller).dialling;
+        let taken = connected + self.dialling;
+        if teller == Teller::USER {
+            return taken < self.peers_max && own < self.dials_max;
+        }
+        let is_spared = own < SPARE_EACH
+            && connected + own < self.dial_until
+            && !matches!(teller.source, PeerSource::Pex | PeerSource::Incoming);
+        let beyond = if is_spared { self.spare_dials } else { 0 };
+        taken < self.peers_max
+            && taken < self.dial_until + beyond
+            && self.dialling < self.dials_max + beyond
     }
 
     fn back_off(&mut self, addr: SocketAddr, now: Time, rng: &mut ChaCha8Rng) {
@@ -261,22 +417,57 @@ impl Dialer {
             return;
         };
         let before = std::mem::replace(&mut candidate.state, state);
-        self.dialling -= usize::from(before == State::Dialling);
-        self.dialling += usize::from(state == State::Dialling);
+        let share = self.shares.entry(candidate.teller).or_default();
+        for count in [&mut share.dialling, &mut self.dialling] {
+            *count -= usize::from(before == State::Dialling);
+            *count += usize::from(state == State::Dialling);
+        }
+    }
+
+    /// Adds a candidate, and counts it.
+    fn put(&mut self, addr: SocketAddr, candidate: Candidate) {
+        let dials = usize::from(candidate.state == State::Dialling);
+        let share = self.shares.entry(candidate.teller).or_default();
+        share.known += 1;
+        share.dialling += dials;
+        self.dialling += dials;
+        self.candidates.insert(addr, candidate);
+    }
+
+    /// Removes a candidate, from the counts too.
+    fn take(&mut self, addr: SocketAddr) -> Option<Candidate> {
+        let candidate = self.candidates.remove(&addr)?;
+        let dials = usize::from(candidate.state == State::Dialling);
+        let share = self.shares.entry(candidate.teller).or_default();
+        share.known -= 1;
+        share.dialling -= dials;
+        self.dialling -= dials;
+        if share.known == 0 {
+            self.shares.remove(&candidate.teller);
+        }
+        Some(candidate)
     }
 }
 
 /// The /24 or /48 on the internet that an address is in; `None` for private networks.
-fn network_of(ip: IpAddr) -> Option<[u8; 6]> {
-    match ip {
-        IpAddr::V4(ip) if ip.is_private() || ip.is_loopback() || ip.is_link_local() => None,
-        IpAddr::V6(ip) if ip.is_unique_local() || ip.is_loopback() => None,
+fn network_of(ip: IpAddr) -> Option<RangeInclusive<SocketAddr>> {
+    let (first, last): (IpAddr, IpAddr) = match ip {
+        IpAddr::V4(ip) if ip.is_private() || ip.is_loopback() || ip.is_link_local() => return None,
+        IpAddr::V6(ip) if ip.is_unique_local() || ip.is_loopback() => return None,
         IpAddr::V4(ip) => {
-            let [a, b, c, _] = ip.octets();
-            Some([a, b, c, 0, 0, 0])
+            let host = u32::MAX >> 24;
+            let [first, last] =
+                [ip.to_bits() & !host, ip.to_bits() | host].map(Ipv4Addr::from_bits);
+            (first.into(), last.into())
         }
-        IpAddr::V6(ip) => ip.octets().first_chunk().copied(),
-    }
+        IpAddr::V6(ip) => {
+            let host = u128::MAX >> 48;
+            let [first, last] =
+                [ip.to_bits() & !host, ip.to_bits() | host].map(Ipv6Addr::from_bits);
+            (first.into(), last.into())
+        }
+    };
+    Some(SocketAddr::new(first, 0)..=SocketAddr::new(last, u16::MAX))
 }
 
 /// Whether an address can name a peer at all. A stranger's word is not enough to dial a port of the

@@ -19,7 +19,7 @@ use rand::rngs::ChaCha8Rng;
 
 use self::copies::{Copies, CopyId};
 use super::announcer::{Announcer, Due};
-use super::dialer::Dialer;
+use super::dialer::{Dialer, Teller};
 use super::event::{CloseReason, Command, Direction, Notice, PeerKey, PeerSource};
 use super::extensions::CLIENT;
 use super::pex::Intake;
@@ -126,7 +126,9 @@ impl MetadataFetch {
     /// Something happened at `now`.
     pub fn handle(&mut self, event: Event, now: Time) {
         match event {
-            Event::PeersFound { source, addrs } => self.dialer.add(source, &addrs, now),
+            Event::PeersFound { source, addrs } => {
+                self.dialer.add(Teller::all(source), &addrs, now);
+            }
             Event::Connected {
                 peer,
                 addr,
@@ -138,7 +140,8 @@ impl MetadataFetch {
             Event::Announced { tracker, result } => match result {
                 Ok(response) => {
                     self.announcer.answered(tracker, &response, now);
-                    self.dialer.add(PeerSource::Tracker, &response.peers, now);
+                    let teller = Teller::tracker(tracker);
+                    self.dialer.add(teller, &response.peers, now);
                 }
                 Err(failure) => {
                     self.announcer.failed(tracker, &failure, now, &mut self.rng);

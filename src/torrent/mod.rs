@@ -51,7 +51,7 @@ use availability::Availability;
 use choker::Choker;
 pub use config::TorrentConfig;
 pub use content::Content;
-use dialer::Dialer;
+use dialer::{Dialer, Teller};
 pub use event::{Action, Event};
 use event::{Command, DiskFault};
 pub use metadata::MetadataFetch;
@@ -238,7 +238,9 @@ impl Torrent {
     pub fn handle(&mut self, event: Event, now: Time) {
         match event {
             Event::Deadline => {}
-            Event::PeersFound { source, addrs } => self.peers_found(source, &addrs, now),
+            Event::PeersFound { source, addrs } => {
+                self.peers_found(Teller::all(source), &addrs, now);
+            }
             Event::Connected {
                 peer,
                 addr,

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Torrent;
+use super::dialer::Teller;
 use super::event::{PeerKey, PeerSource};
 use super::inbound::Violation;
 use crate::time::Time;
@@ -87,7 +88,7 @@ impl Torrent {
         // Two that have everything have nothing to say to each other.
         let useful = |peer: &&PexPeer| !is_complete || peer.flags & pex::SEED == 0;
         let addrs: Vec<SocketAddr> = named.iter().filter(useful).map(|peer| peer.addr).collect();
-        self.dialer.add_named(teller, &addrs, now);
+        self.dialer.add(Teller::peer(teller), &addrs, now);
         self.due.dials = true;
         Ok(())
     }

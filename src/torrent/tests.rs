@@ -1,5 +1,6 @@
 //! Behaviour of the core as a whole, one event at a time.
 
+mod discovery;
 mod extensions;
 mod faults;
 mod fuzz;

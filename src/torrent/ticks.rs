@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::announcer::Due as DueAnnounce;
-use super::event::{Action, CloseReason, Notice, PeerKey, PeerSource, TrackerId};
+use super::dialer::Teller;
+use super::event::{Action, CloseReason, Notice, PeerKey, TrackerId};
 use super::{Phase, Torrent};
 use crate::time::Time;
 use crate::tracker::{AnnounceFailure, AnnounceRequest, AnnounceResponse};
@@ -102,7 +103,7 @@ impl Torrent {
                     self.actions
                         .push_back(Action::Notify(Notice::TrackerWarning { tracker, message }));
                 }
-                self.peers_found(PeerSource::Tracker, &response.peers, now);
+                self.peers_found(Teller::tracker(tracker), &response.peers, now);
             }
             Err(failure) => {
                 self.announcer.failed(tracker, &failure, now, &mut self.rng);

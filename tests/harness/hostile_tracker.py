@@ -2,16 +2,21 @@
 
 Run: `hostile_tracker.py ADDRESS PORT`. `/hang/announce` never answers, `/html/announce` answers a
 page, `/redirect/announce` redirects for ever, `/lie/announce` names peers that are cut off, and
-`/dead/announce` names 10,000 addresses where nobody is.
+`/dead/announce` names 10,000 addresses where nobody is. `/late/ADDRESS/PORT/announce` is of use: it
+names that one peer, but only when the dead have been named.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 DEAD_PEERS = 10_000
+
+# How long after the dead the late one is named: until a fetcher dials as many as it dares.
+LATE_SECONDS = 0.2
 
 
 def dead() -> bytes:
@@ -21,14 +26,21 @@ def dead() -> bytes:
     return b"d8:intervali1800e5:peers%d:%se" % (len(peers), peers)
 
 
+def late(address: str, port: str) -> bytes:
+    """An answer with one peer."""
+    peer = bytes(map(int, address.split("."))) + int(port).to_bytes(2, "big")
+    return b"d8:intervali1800e5:peers6:" + peer + b"e"
+
+
 class Hostile(BaseHTTPRequestHandler):
     """Answers by the first part of the path."""
 
     protocol_version = "HTTP/1.1"
+    dead_are_named = threading.Event()
 
     def do_GET(self) -> None:
         """Every request."""
-        mode = self.path.split("/")[1]
+        mode, *rest = self.path.split("/")[1:]
         if mode == "hang":
             threading.Event().wait()
         if mode == "redirect":
@@ -37,16 +49,21 @@ class Hostile(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        if mode == "late":
+            self.dead_are_named.wait()
+            time.sleep(LATE_SECONDS)
         answers = {
             "html": b"<html><body>It works!</body></html>",
             "lie": b"d8:intervali1800e5:peers5:aaaaae",
             "dead": dead(),
         }
-        body = answers[mode]
+        body = late(rest[0], rest[1]) if mode == "late" else answers[mode]
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        if mode == "dead":
+            self.dead_are_named.set()
 
     def log_message(self, *_: object) -> None:
         """Says nothing of single requests."""

@@ -48,6 +48,16 @@ def content(lab: Lab) -> None:
     lab.processes.start([BINARY, "create", tree, "-o", manifest, "-q"], "create").succeed(60)
 
 
+def seed(lab: Lab, *words: object) -> Host:
+    """Starts a seed of the content; returns where it is."""
+    host = lab.network.host()
+    argv = [BINARY, "seed", lab.work / "bare.torrent", "--data", lab.work / "content"]
+    argv += ["-p", PORT, "--json", "-t", TRACKER, *words]
+    process = lab.processes.start(argv, "seed", namespace=host.namespace)
+    wait_for_word(process, '"event":"start"', 60)
+    return host
+
+
 def useless(lab: Lab, mode: str) -> str:
     """Starts a tracker of no use; returns its URL."""
     host = lab.network.host()
@@ -62,17 +72,25 @@ def test_a_fetch_completes_through_another_tracker(lab: Lab, mode: str) -> None:
     """The useless one comes first; the good one is in the next tier."""
     content(lab)
     url = useless(lab, mode)
-    seed = lab.network.host()
-    argv = [BINARY, "seed", lab.work / "bare.torrent", "--data", lab.work / "content"]
-    argv += ["-p", PORT, "--json", "-t", TRACKER]
-    process = lab.processes.start(argv, "seed", namespace=seed.namespace)
-    wait_for_word(process, '"event":"start"', 60)
+    seed(lab)
     usual, other = Fetched(lab, [TRACKER]), Fetched(lab, [url, TRACKER])
     print(f"{mode}: first piece after {other.first_piece:.3f} s, usually {usual.first_piece:.3f} s")
     assert other.first_piece <= usual.first_piece + COST_SECONDS
     assert other.complete <= usual.complete + COST_SECONDS
     if mode in ("html", "redirect", "lie"):
         assert any(url in message for message in other.warned), other.warned
+
+
+def test_who_is_named_after_ten_thousand_dead_is_dialled_at_once(lab: Lab) -> None:
+    """The other tracker answers when as many dials are under way as there may be."""
+    content(lab)
+    dead = useless(lab, "dead")
+    host = seed(lab)
+    late = dead.replace("/dead/", f"/late/{host.address}/{PORT}/")
+    usual, other = Fetched(lab, [TRACKER]), Fetched(lab, [dead, late])
+    print(f"first piece after {other.first_piece:.3f} s, usually {usual.first_piece:.3f} s")
+    assert other.first_piece <= usual.first_piece + COST_SECONDS
+    assert other.complete <= usual.complete + COST_SECONDS
 
 
 @pytest.mark.parametrize(

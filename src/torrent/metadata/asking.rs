@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::copies::Outcome;
 use super::{MetadataFetch, Phase, STALL, Source};
 use crate::time::Time;
+use crate::torrent::dialer::Teller;
 use crate::torrent::event::{CloseReason, PeerKey, PeerSource, Received};
 use crate::torrent::inbound::Violation;
 use crate::wire::Message;
@@ -71,7 +72,8 @@ impl MetadataFetch {
             let mut addr = peer.addr;
             addr.set_port(port);
             peer.listen_addr = Some(addr);
-            self.dialer.add(PeerSource::Incoming, &[addr], now);
+            self.dialer
+                .add(Teller::all(PeerSource::Incoming), &[addr], now);
             self.dialer.connected(addr, now);
         }
         match (theirs.m.get(NAME), theirs.metadata_size) {
@@ -93,7 +95,7 @@ impl MetadataFetch {
         let named = peer.named.read(payload, teller, now);
         let named = named.map_err(|Violation(what)| what)?;
         let addrs: Vec<SocketAddr> = named.iter().map(|peer| peer.addr).collect();
-        self.dialer.add_named(teller, &addrs, now);
+        self.dialer.add(Teller::peer(teller), &addrs, now);
         Ok(())
     }
 

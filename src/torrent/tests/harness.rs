@@ -27,6 +27,18 @@ fn id(n: u8) -> PeerId {
     PeerId::ours([if n == 0 { 100 } else { n }; 12])
 }
 
+fn content(pieces: u32) -> Content {
+    let piece_len = PIECE_BLOCKS * BLOCK_LEN;
+    let layout = Layout::new(u64::from(pieces) * u64::from(piece_len), piece_len).expect("valid");
+    Content {
+        info_hash: InfoHash::new([1; 20]),
+        layout,
+        padding: Vec::new(),
+        trackers: vec![vec!["http://tracker/announce".to_owned()]],
+        wanted: Bitfield::full(pieces),
+    }
+}
+
 pub(super) struct Bench {
     pub(super) torrent: Torrent,
     pub(super) now: Time,
@@ -56,21 +68,28 @@ impl Bench {
     }
 
     fn new(pieces: u32, have: Bitfield, adjust: impl Fn(TorrentConfig) -> TorrentConfig) -> Self {
-        let piece_len = PIECE_BLOCKS * BLOCK_LEN;
-        let layout =
-            Layout::new(u64::from(pieces) * u64::from(piece_len), piece_len).expect("valid");
+        let config = adjust(TorrentConfig::new(id(0), 6881));
+        Self::of(content(pieces), have, config)
+    }
+
+    /// A leech whose manifest names so many trackers, each in a tier of its own.
+    pub(super) fn leech_of_trackers(
+        trackers: usize,
+        adjust: impl Fn(TorrentConfig) -> TorrentConfig,
+    ) -> Self {
         let content = Content {
-            info_hash: InfoHash::new([1; 20]),
-            layout,
-            padding: Vec::new(),
-            trackers: vec![vec!["http://tracker/announce".to_owned()]],
-            wanted: Bitfield::full(pieces),
+            trackers: vec![vec!["http://tracker/announce".to_owned()]; trackers],
+            ..content(4)
         };
         let config = adjust(TorrentConfig::new(id(0), 6881));
+        Self::of(content, Bitfield::empty(4), config)
+    }
+
+    fn of(content: Content, have: Bitfield, config: TorrentConfig) -> Self {
         Self {
+            layout: content.layout,
             torrent: Torrent::new(content, have, config, 7, Time::ZERO),
             now: Time::ZERO,
-            layout,
             next_key: 1,
             verifiable: BTreeSet::new(),
         }
