@@ -334,6 +334,8 @@ pub(super) struct Progress {
     pub eta: Option<f64>,
     /// Why nothing moves, if nothing does.
     pub waiting: Option<String>,
+    /// Which tracker is of no use, and why, if any is.
+    pub tracker: Option<String>,
 }
 
 /// An event with what every line carries.

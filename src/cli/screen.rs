@@ -31,7 +31,7 @@ pub(super) use mapping::{mapping_event, mapping_trouble, mapping_words};
 pub(super) use results::results_lines;
 pub(super) use seeding::{Fleet, Seeding, copies_sent};
 pub(super) use simulating::{Simulating, millions};
-pub(super) use waiting::{WAIT_SHOWN_AFTER, still_looking, waiting};
+pub(super) use waiting::{WAIT_SHOWN_AFTER, still_looking, tracker_fault, waiting};
 
 /// Columns of a bar: shorter says nothing, longer says no more.
 const BAR_COLUMNS: std::ops::RangeInclusive<usize> = 8..=40;
@@ -45,7 +45,11 @@ pub(super) fn eta(progress: &Progress) -> Option<Duration> {
     (progress.down > 0).then(|| Duration::from_secs(left / progress.down))
 }
 
-fn progress_event(progress: &Progress, waiting: Option<String>) -> event::Progress {
+fn progress_event(
+    progress: &Progress,
+    waiting: Option<String>,
+    trackers: &[String],
+) -> event::Progress {
     event::Progress {
         done: progress.done_bytes,
         have: progress.have,
@@ -59,6 +63,7 @@ fn progress_event(progress: &Progress, waiting: Option<String>) -> event::Progre
         availability_min: progress.availability_min,
         eta: eta(progress).map(|eta| eta.as_secs_f64()),
         waiting,
+        tracker: tracker_fault(progress, trackers),
     }
 }
 

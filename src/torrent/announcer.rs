@@ -10,6 +10,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 
 use super::event::TrackerId;
+use super::progress::TrackerFault;
 use crate::time::Time;
 use crate::tracker::{AnnounceEvent, AnnounceFailure, AnnounceResponse};
 
@@ -19,6 +20,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(15);
 const RETRY_MAX: Duration = Duration::from_secs(1_800);
 /// With nobody connected a tracker is asked again after this, or its own minimum if longer.
 const LONELY_INTERVAL: Duration = Duration::from_secs(30);
+/// A tracker that has said nothing for this long is worth a word. Chosen: others answer within a second.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
 /// Between two announces because something of us has changed: a gateway that changes its mind with every
 /// lease must not make us a nuisance to trackers. Chosen: as other clients announce at the soonest.
 const TELL_AGAIN_MIN: Duration = Duration::from_secs(60);
@@ -33,6 +36,8 @@ struct Tier {
     /// The earliest moment that a lonely or finished peer may ask again.
     earliest: Time,
     in_flight: Option<AnnounceEvent>,
+    /// When it was asked last.
+    asked: Time,
     failures: u32,
     /// A tracker of this tier knows us and wants a goodbye.
     started: bool,
@@ -46,7 +51,8 @@ struct Tier {
 #[derive(Clone, Debug)]
 pub(super) struct Announcer {
     tiers: Vec<Tier>,
-    last_failures: Vec<Option<AnnounceFailure>>,
+    /// How each tracker was when it was asked last.
+    results: Vec<Option<Result<(), AnnounceFailure>>>,
     stopping: bool,
     /// When trackers were told last that something of us has changed.
     told_again: Option<Time>,
@@ -80,6 +86,7 @@ impl Announcer {
                     next: now,
                     earliest: now,
                     in_flight: None,
+                    asked: now,
                     failures: 0,
                     started: false,
                     pending_completed: false,
@@ -89,7 +96,7 @@ impl Announcer {
             .collect();
         Self {
             tiers,
-            last_failures: vec![None; id],
+            results: vec![None; id],
             stopping: false,
             told_again: None,
             key: rng.next_u32(),
@@ -128,6 +135,7 @@ impl Announcer {
                 }
             };
             tier.in_flight = Some(event);
+            tier.asked = now;
             due.push(Due {
                 tracker: tier.trackers[tier.current],
                 event,
@@ -174,8 +182,8 @@ impl Announcer {
 
     /// A tracker answered.
     pub(super) fn answered(&mut self, id: TrackerId, response: &AnnounceResponse, now: Time) {
-        if let Some(slot) = self.last_failures.get_mut(id.0) {
-            *slot = None;
+        if let Some(result) = self.results.get_mut(id.0) {
+            *result = Some(Ok(()));
         }
         let Some(tier) = self.tier_of(id) else { return };
         let said = tier.in_flight.take();
@@ -207,8 +215,8 @@ impl Announcer {
         now: Time,
         rng: &mut ChaCha8Rng,
     ) {
-        if let Some(slot) = self.last_failures.get_mut(id.0) {
-            *slot = Some(failure.clone());
+        if let Some(result) = self.results.get_mut(id.0) {
+            *result = Some(Err(failure.clone()));
         }
         let Some(tier) = self.tier_of(id) else { return };
         tier.in_flight = None;
@@ -227,19 +235,27 @@ impl Announcer {
         tier.earliest = tier.next;
     }
 
-    /// The trackers that failed when last asked, with what they said.
-    pub(super) fn failures(&self) -> Vec<(TrackerId, AnnounceFailure)> {
-        let failures = self.last_failures.iter().enumerate();
-        failures
-            .filter_map(|(i, f)| f.clone().map(|f| (TrackerId(i), f)))
-            .collect()
+    /// The trackers that are of no use, in the order of their ids; of those that answered `names_nobody`
+    /// knows. What one said before says more than that it is asked again.
+    pub(super) fn faults(
+        &self,
+        names_nobody: impl Fn(TrackerId) -> bool,
+        now: Time,
+    ) -> Vec<(TrackerId, TrackerFault)> {
+        let fault = |id: TrackerId| match self.results.get(id.0)? {
+            Some(Err(failure)) => Some(TrackerFault::Failed(failure.clone())),
+            Some(Ok(())) => names_nobody(id).then_some(TrackerFault::NamesNobody),
+            None => self.is_silent(id, now).then_some(TrackerFault::Silent),
+        };
+        let ids = (0..self.results.len()).map(TrackerId);
+        ids.filter_map(|id| Some((id, fault(id)?))).collect()
     }
 
-    /// The trackers that are being asked for the first time, or again after they failed.
-    pub(super) fn silent(&self) -> Vec<TrackerId> {
+    /// Whether the tracker is being asked and has not answered for a while.
+    fn is_silent(&self, id: TrackerId, now: Time) -> bool {
         let asked = self.tiers.iter().filter(|tier| tier.in_flight.is_some());
-        let unknown = asked.filter(|tier| !tier.started);
-        unknown.map(|tier| tier.trackers[tier.current]).collect()
+        let mut late = asked.filter(|tier| now.since(tier.asked) >= SILENT_AFTER);
+        late.any(|tier| tier.trackers.get(tier.current) == Some(&id))
     }
 
     /// Tells our announces apart from others behind the same address (BEP 3 `key`).
@@ -310,7 +326,8 @@ mod tests {
         assert_ne!(first, second);
         announcer.answered(second, &answer(60), Time::ZERO);
         assert_eq!(announcer.due(false, secs(60))[0].tracker, second);
-        assert_eq!(announcer.failures(), [(first, failure)]);
+        let faults = announcer.faults(|_| false, secs(60));
+        assert_eq!(faults, [(first, TrackerFault::Failed(failure))]);
     }
 
     #[test]

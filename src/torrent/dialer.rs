@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -70,6 +70,13 @@ impl Teller {
         Self { source, who }
     }
 
+    const fn as_tracker(&self) -> Option<TrackerId> {
+        match self.who {
+            Who::Tracker(id) => Some(id),
+            Who::All | Who::Peer(_) => None,
+        }
+    }
+
     /// A peer, whatever connection it has.
     pub(super) const fn peer(ip: IpAddr) -> Self {
         let (source, who) = (PeerSource::Pex, Who::Peer(ip));
@@ -94,6 +101,8 @@ struct Candidate {
     source: PeerSource,
     /// Whose share it is in, of those who named it.
     teller: Teller,
+    /// Whose share it was in before.
+    teller_before: Option<Teller>,
     /// Whether there was a connection to it.
     answered: bool,
     failures: u32,
@@ -106,6 +115,7 @@ impl Candidate {
         Self {
             source: teller.source,
             teller,
+            teller_before: None,
             answered: false,
             failures: 0,
             next_try: now,
@@ -134,6 +144,8 @@ pub(super) struct Dialer {
     peers_max: usize,
     dialling: usize,
     banned: BTreeMap<SocketAddr, Time>,
+    /// Trackers that named somebody who answered.
+    useful: BTreeSet<TrackerId>,
 }
 
 impl Dialer {
@@ -149,6 +161,7 @@ impl Dialer {
             peers_max: config.peers_max,
             dialling: 0,
             banned: BTreeMap::new(),
+            useful: BTreeSet::new(),
         }
     }
 
@@ -243,6 +256,9 @@ impl Dialer {
     pub(super) fn connected(&mut self, addr: SocketAddr, now: Time) {
         if let Some(candidate) = self.candidates.get_mut(&addr) {
             candidate.answered = true;
+            let tellers = [Some(candidate.teller), candidate.teller_before];
+            let trackers = tellers.iter().flatten().filter_map(Teller::as_tracker);
+            self.useful.extend(trackers);
         }
         self.set_state(addr, State::Connected(now));
     }
@@ -294,6 +310,12 @@ impl Dialer {
         all.into_iter()
             .map(|(&addr, candidate)| (candidate.source, addr))
             .collect()
+    }
+
+    /// Whether a round of dials to whom this tracker named was in vain, and nobody ever answered.
+    pub(super) fn names_only_dead(&self, id: TrackerId) -> bool {
+        let failed = self.share(Teller::tracker(id)).failed;
+        failed as usize >= self.dials_max && !self.useful.contains(&id)
     }
 
     /// How many addresses are known.
@@ -361,6 +383,9 @@ impl Dialer {
             return;
         };
         candidate.source = candidate.source.min(teller.source);
+        if candidate.answered {
+            self.useful.extend(teller.as_tracker());
+        }
         let before = candidate.teller;
         let is_better = match (before.source, teller.source) {
             (_, PeerSource::Manual) => true,
@@ -369,13 +394,12 @@ impl Dialer {
             _ => self.share(teller).known < self.share(before).known,
         };
         if is_better && let Some(candidate) = self.take(addr) {
-            self.put(
-                addr,
-                Candidate {
-                    teller,
-                    ..candidate
-                },
-            );
+            let candidate = Candidate {
+                teller,
+                teller_before: Some(before),
+                ..candidate
+            };
+            self.put(addr, candidate);
         }
     }
 

@@ -200,8 +200,6 @@ impl MetadataFetch {
             Some(WaitReason::NoPeers {
                 known: count(self.dialer.known()),
                 dialling: count(self.dialer.dialling()),
-                trackers: self.announcer.failures(),
-                silent: self.announcer.silent(),
             })
         } else {
             (offering == 0 || now.since(self.moved) >= STALL)
@@ -214,6 +212,7 @@ impl MetadataFetch {
             complete_peers: offering,
             idle: now.since(self.moved),
             waiting,
+            tracker_faults: self.announcer.faults(|_| peers == 0, now),
             ..Progress::default()
         }
     }

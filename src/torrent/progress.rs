@@ -49,8 +49,21 @@ pub struct Progress {
     pub idle: Duration,
     /// Why nothing moves, if nothing does.
     pub waiting: Option<WaitReason>,
+    /// Trackers that are of no use so far, in the order of their ids.
+    pub tracker_faults: Vec<(TrackerId, TrackerFault)>,
     /// One entry per connection.
     pub peer_list: Vec<PeerProgress>,
+}
+
+/// Why a tracker is of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrackerFault {
+    /// It could not be asked when it was asked last, or refused.
+    Failed(AnnounceFailure),
+    /// It was asked a while ago, and has said nothing so far.
+    Silent,
+    /// It answered, and whomever it named is out of reach, if it named anybody.
+    NamesNobody,
 }
 
 /// One connection in a [`Progress`].
@@ -87,10 +100,6 @@ pub enum WaitReason {
         known: u32,
         /// Dials under way.
         dialling: u32,
-        /// What each tracker last said, where it failed.
-        trackers: Vec<(TrackerId, AnnounceFailure)>,
-        /// Trackers that were asked and have said nothing so far.
-        silent: Vec<TrackerId>,
     },
     /// Nobody connected sends the metadata (BEP 9).
     NoMetadata {

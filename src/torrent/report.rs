@@ -8,7 +8,8 @@
 use std::time::Duration;
 
 use super::Torrent;
-use super::progress::{PeerProgress, Progress, WaitReason};
+use super::event::TrackerId;
+use super::progress::{PeerProgress, Progress, TrackerFault, WaitReason};
 use crate::time::Time;
 
 /// Below this pause things are taken to move. A round trip and a piece on a slow link.
@@ -45,8 +46,17 @@ impl Torrent {
             availability_min: self.availability_min(),
             idle,
             waiting: (idle >= PAUSE).then(|| self.wait_reason()).flatten(),
+            tracker_faults: self.tracker_faults(now),
             peer_list: self.peer_list(now),
         }
+    }
+
+    /// Who has everything needs nobody to be named.
+    fn tracker_faults(&self, now: Time) -> Vec<(TrackerId, TrackerFault)> {
+        let is_alone = self.peers.is_empty();
+        let names_nobody =
+            |id| !self.is_complete() && (is_alone || self.dialer.names_only_dead(id));
+        self.announcer.faults(names_nobody, now)
     }
 
     fn peer_list(&self, now: Time) -> Vec<PeerProgress> {
@@ -83,8 +93,6 @@ impl Torrent {
             return Some(WaitReason::NoPeers {
                 known: self.dialer.known() as u32,
                 dialling: self.dialer.dialling() as u32,
-                trackers: self.announcer.failures(),
-                silent: self.announcer.silent(),
             });
         }
         if self.is_complete() {

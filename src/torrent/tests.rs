@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::event::{CloseReason, Command, Notice, VerifyOutcome};
-use super::progress::WaitReason;
+use super::progress::{TrackerFault, WaitReason};
 use super::{Action, Event};
 use crate::tracker::{AnnounceEvent, AnnounceFailure, AnnounceResponse};
 use crate::wire::Message;
@@ -203,8 +203,8 @@ fn nobody_connected_names_the_trackers_that_failed() {
     let mut bench = Bench::leech(1);
     let tracker = super::event::TrackerId(0);
     bench.pass(Duration::from_secs(5));
-    let asked = bench.torrent.progress(bench.now).waiting;
-    assert!(matches!(asked, Some(WaitReason::NoPeers { silent, .. }) if silent == [tracker]));
+    let faults = bench.torrent.progress(bench.now).tracker_faults;
+    assert_eq!(faults, [(tracker, TrackerFault::Silent)]);
     let failure = AnnounceFailure::Refused("not registered".to_owned());
     let result = Err(failure.clone());
     let actions = bench.event(Event::Announced { tracker, result });
@@ -213,17 +213,12 @@ fn nobody_connected_names_the_trackers_that_failed() {
         [Action::Notify(Notice::TrackerFailed { .. })]
     ));
     bench.pass(Duration::from_secs(5));
-    let waiting = bench.torrent.progress(bench.now).waiting;
-    let trackers = vec![(tracker, failure)];
-    assert_eq!(
-        waiting,
-        Some(WaitReason::NoPeers {
-            known: 0,
-            dialling: 0,
-            trackers,
-            silent: vec![],
-        })
-    );
+    let progress = bench.torrent.progress(bench.now);
+    let (known, dialling) = (0, 0);
+    let nobody = WaitReason::NoPeers { known, dialling };
+    assert_eq!(progress.waiting, Some(nobody));
+    let failed = TrackerFault::Failed(failure);
+    assert_eq!(progress.tracker_faults, [(tracker, failed)]);
 }
 
 #[test]

@@ -93,15 +93,29 @@ def test_who_is_named_after_ten_thousand_dead_is_dialled_at_once(lab: Lab) -> No
     assert other.complete <= usual.complete + COST_SECONDS
 
 
-@pytest.mark.parametrize(
+WORDS = pytest.mark.parametrize(
     ("mode", "why"),
     [
         ("hang", "no answer yet"),
         ("html", "bad answer"),
         ("redirect", "more than 5 redirects"),
         ("lie", "bad answer"),
+        ("dead", "named no reachable peer"),
     ],
 )
+
+
+def await_words(process: Process, field: str, url: str, why: str) -> None:
+    """Waits until the status says in this field which tracker is of no use, and why."""
+
+    def named() -> bool:
+        said = [event[field] or "" for event in process.events("progress")]
+        return any(f"tracker {url}: " in line and why in line for line in said)
+
+    wait_until("the status names it", named, 30)
+
+
+@WORDS
 def test_the_status_names_a_tracker_of_no_use(lab: Lab, mode: str, why: str) -> None:
     """Whoever waits for it sees which one it is, and what is wrong with it."""
     content(lab)
@@ -109,26 +123,18 @@ def test_the_status_names_a_tracker_of_no_use(lab: Lab, mode: str, why: str) -> 
     host = lab.network.host()
     folder = lab.work / host.address
     folder.mkdir()
-    process = fetch(lab, host, folder, [url])
-
-    def named() -> bool:
-        said = [event["waiting"] or "" for event in process.events("progress")]
-        return any(f"tracker {url}: " in line and why in line for line in said)
-
-    wait_until("the status names it", named, 20)
+    await_words(fetch(lab, host, folder, [url]), "waiting", url, why)
 
 
-def test_the_status_counts_the_dead_that_a_tracker_named(lab: Lab) -> None:
-    """10,000 addresses where nobody is: it says how many are tried."""
+@WORDS
+def test_the_status_names_it_also_while_content_comes(lab: Lab, mode: str, why: str) -> None:
+    """Through another tracker; slow enough that there is something to see."""
     content(lab)
-    url = useless(lab, "dead")
+    url = useless(lab, mode)
+    seed(lab)
     host = lab.network.host()
     folder = lab.work / host.address
     folder.mkdir()
-    process = fetch(lab, host, folder, [url])
-
-    def counted() -> bool:
-        said = [event["waiting"] or "" for event in process.events("progress")]
-        return any("1 tracker named no reachable peer; dialling " in line for line in said)
-
-    wait_until("the status counts them", counted, 20)
+    process = fetch(lab, host, folder, [url, TRACKER], "--download-limit", "20K")
+    await_words(process, "tracker", url, why)
+    assert process.events("progress")[-1]["peers"] == 1

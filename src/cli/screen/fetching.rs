@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{BAR_COLUMNS, RATE_COLUMNS, bar_spans, dense, eta, peers_text, progress_event};
-use super::{still_looking, waiting, wrapped};
+use super::{still_looking, tracker_fault, waiting, wrapped};
 use crate::cli::event;
 use crate::cli::output::Status;
 use crate::cli::text::{Style, Text, truncated};
@@ -56,6 +56,9 @@ impl Status for Fetching<'_> {
                 if progress.sent > 0 {
                     line = line.plain(format!(" · sent {}", show_size(progress.sent)));
                 }
+                if let Some(fault) = tracker_fault(progress, self.trackers) {
+                    line = line.plain(" · ").styled(Style::Warn, fault);
+                }
                 lines.push(line.fitted(width));
             }
         }
@@ -82,12 +85,18 @@ impl Status for Fetching<'_> {
         }
         if let Some(why) = self.why_waiting() {
             let _ = write!(line, " waiting={why:?}");
+        } else if let Some(fault) = tracker_fault(progress, self.trackers) {
+            let _ = write!(line, " tracker={fault:?}");
         }
         line
     }
 
     fn event(&self) -> event::Event {
-        event::Event::Progress(progress_event(self.progress, self.why_waiting()))
+        event::Event::Progress(progress_event(
+            self.progress,
+            self.why_waiting(),
+            self.trackers,
+        ))
     }
 }
 

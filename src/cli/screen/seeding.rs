@@ -167,7 +167,7 @@ impl Status for Seeding<'_> {
 
     fn event(&self) -> event::Event {
         let why = self.why_waiting();
-        event::Event::Progress(progress_event(self.progress, why))
+        event::Event::Progress(progress_event(self.progress, why, self.trackers))
     }
 
     fn fleet(&self) -> Option<event::Event> {
@@ -180,9 +180,7 @@ impl Seeding<'_> {
     /// Why nothing moves. A seed knows of no peers until they come; that is no news.
     fn why_waiting(&self) -> Option<String> {
         match &self.progress.waiting {
-            Some(WaitReason::NoPeers {
-                trackers, silent, ..
-            }) if trackers.is_empty() && silent.is_empty() => {
+            Some(WaitReason::NoPeers { .. }) if self.progress.tracker_faults.is_empty() => {
                 let local = self.local.map(local_words);
                 let mapping = self.mapping.map(mapping_words);
                 let words = std::iter::once("nobody is connected".to_owned());

@@ -7,7 +7,7 @@ use crate::cli::text::flowed;
 use crate::cli::units::RateUnit;
 use crate::runtime::LocalStatus;
 use crate::torrent::event::{DiskFault, TrackerId};
-use crate::torrent::progress::{PeerProgress, WaitReason};
+use crate::torrent::progress::{PeerProgress, TrackerFault, WaitReason};
 use crate::tracker::AnnounceFailure;
 
 const GIB: u64 = 1 << 30;
@@ -131,25 +131,14 @@ fn a_short_pause_is_not_explained() {
 
 #[test]
 fn every_reason_for_waiting_has_its_words() {
-    let refused = AnnounceFailure::Unreachable("connection refused".into());
     let reasons = [
         WaitReason::NoPeers {
             known: 0,
             dialling: 0,
-            trackers: vec![(TrackerId(0), refused)],
-            silent: vec![TrackerId(0)],
-        },
-        WaitReason::NoPeers {
-            known: 0,
-            dialling: 0,
-            trackers: vec![],
-            silent: vec![TrackerId(0)],
         },
         WaitReason::NoPeers {
             known: 3,
             dialling: 2,
-            trackers: vec![],
-            silent: vec![],
         },
         WaitReason::Choked {
             choking: 1,
@@ -168,12 +157,11 @@ fn every_reason_for_waiting_has_its_words() {
         WaitReason::NobodyInterested { peers: 0 },
         WaitReason::NobodyInterested { peers: 2 },
     ];
-    let trackers = ["http://10.0.0.5:6881/announce".to_owned()];
-    let lines: Vec<String> = reasons.iter().map(|why| reason(why, &trackers)).collect();
-    insta::assert_snapshot!(lines.join("\n"), @r"
-    tracker http://10.0.0.5:6881/announce: connection refused; no peer is known
-    tracker http://10.0.0.5:6881/announce: no answer yet; no peer is known
-    1 tracker named no reachable peer; dialling 2 of 3 known peers
+    let progress = Progress::default();
+    let lines = reasons.iter().map(|why| reason(why, &progress, &[]));
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
+    no tracker is named; no peer is known
+    no tracker is named; dialling 2 of 3 known peers
     choked by 1 of 1 peer
     4 peers connected, but none has any of the 12 missing pieces
     64 blocks asked of 1 peer, no answer yet
@@ -185,20 +173,66 @@ fn every_reason_for_waiting_has_its_words() {
 }
 
 #[test]
+fn one_tracker_of_no_use_is_named_and_the_others_counted() {
+    let trackers = ["http://10.0.0.5:6881/announce", "http://a/", "udp://b:1"].map(str::to_owned);
+    let refused = AnnounceFailure::Unreachable("connection refused".into());
+    let faults = [
+        (TrackerId(0), TrackerFault::NamesNobody),
+        (TrackerId(1), TrackerFault::Silent),
+        (TrackerId(2), TrackerFault::Failed(refused)),
+    ];
+    let lines = (0..3).map(|first| {
+        let nobody = WaitReason::NoPeers {
+            known: 3,
+            dialling: 2,
+        };
+        let progress = Progress {
+            tracker_faults: faults[first..].to_vec(),
+            ..Progress::default()
+        };
+        reason(&nobody, &progress, &trackers)
+    });
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
+    tracker http://10.0.0.5:6881/announce: named no reachable peer (+2 more); dialling 2 of 3 known peers
+    tracker http://a/: no answer yet (+1 more); dialling 2 of 3 known peers
+    tracker udp://b:1: connection refused; dialling 2 of 3 known peers
+    ");
+}
+
+#[test]
+fn a_fetch_that_goes_well_mentions_a_tracker_of_no_use_at_the_end() {
+    let progress = Progress {
+        tracker_faults: vec![(TrackerId(0), TrackerFault::Silent)],
+        ..half_way()
+    };
+    let trackers = ["http://10.0.0.5:6881/announce".to_owned()];
+    let view = Fetching {
+        trackers: &trackers,
+        ..fetching("ubuntu.iso", &progress)
+    };
+    insta::assert_snapshot!(drawn(&view, 159), @r"
+    ubuntu.iso ━━━━━━━━━━━━━━━━━━━━━━━─────────────────  57%  3.28/5.66 GiB  ↓112 MiB/s  ↑64 MiB/s   ETA 0:21
+    14 peers (3 complete) · rarest piece ×2 · 23% from seeds · sent 2 GiB · tracker http://10.0.0.5:6881/announce: no answer yet
+    ");
+    insta::assert_snapshot!(view.plain(RateUnit::Bytes), @r#"
+    ubuntu.iso 57% 3.28/5.66GiB down=112MiB/s up=64MiB/s peers=14 eta=21s tracker="tracker http://10.0.0.5:6881/announce: no answer yet"
+    "#);
+    drawn(&view, 79);
+}
+
+#[test]
 fn a_fetch_without_peers_says_where_it_looked() {
     let refused = AnnounceFailure::Unreachable("connection refused".into());
-    let failures = vec![(TrackerId(0), refused)];
     let waiting = Some(WaitReason::NoPeers {
         known: 0,
         dialling: 0,
-        trackers: failures,
-        silent: vec![],
     });
     let idle = Duration::from_secs(15);
     let progress = Progress {
         wanted_bytes: GIB,
         idle,
         waiting,
+        tracker_faults: vec![(TrackerId(0), TrackerFault::Failed(refused))],
         ..Progress::default()
     };
     let trackers = ["http://10.0.0.5:6881/announce".to_owned()];

@@ -7,9 +7,7 @@ use crate::cli::units::show_counted;
 use crate::metainfo::escape::escape;
 use crate::runtime::{LocalStatus, MappingStatus};
 use crate::torrent::Progress;
-use crate::torrent::event::TrackerId;
-use crate::torrent::progress::WaitReason;
-use crate::tracker::AnnounceFailure;
+use crate::torrent::progress::{TrackerFault, WaitReason};
 
 /// Nothing moved for this long: the status says why.
 pub(in crate::cli) const WAIT_SHOWN_AFTER: Duration = Duration::from_secs(5);
@@ -23,7 +21,7 @@ pub(in crate::cli) fn still_looking(
     let why = progress
         .waiting
         .as_ref()
-        .map_or_else(String::new, |why| reason(why, trackers));
+        .map_or_else(String::new, |why| reason(why, progress, trackers));
     let local = local.map_or_else(|| "LSD off".into(), local_words);
     let mapping = mapping.map(|mapping| format!("; {}", mapping_words(mapping)));
     let mapping = mapping.unwrap_or_default();
@@ -51,26 +49,15 @@ pub(in crate::cli) fn waiting(progress: &Progress, trackers: &[String]) -> Optio
         .waiting
         .as_ref()
         .filter(|_| lasts)
-        .map(|why| reason(why, trackers))
+        .map(|why| reason(why, progress, trackers))
 }
 
-pub(super) fn reason(why: &WaitReason, trackers: &[String]) -> String {
+pub(super) fn reason(why: &WaitReason, progress: &Progress, trackers: &[String]) -> String {
     match why {
-        WaitReason::NoPeers {
-            known,
-            dialling,
-            trackers: failures,
-            silent,
-        } => {
-            let mut parts = of_trackers(failures, silent, trackers);
-            if parts.is_empty() {
-                parts.push(match trackers.len() {
-                    0 => "no tracker is named".into(),
-                    asked => format!(
-                        "{} named no reachable peer",
-                        show_counted(asked as u64, "tracker")
-                    ),
-                });
+        WaitReason::NoPeers { known, dialling } => {
+            let mut parts: Vec<String> = tracker_fault(progress, trackers).into_iter().collect();
+            if trackers.is_empty() {
+                parts.push("no tracker is named".into());
             }
             parts.push(match (known, dialling) {
                 (0, _) => "no peer is known".into(),
@@ -117,19 +104,22 @@ pub(super) fn reason(why: &WaitReason, trackers: &[String]) -> String {
     }
 }
 
-/// What trackers say that are of no use; what one said before says more than that it is asked again.
-fn of_trackers(
-    failures: &[(TrackerId, AnnounceFailure)],
-    silent: &[TrackerId],
-    trackers: &[String],
-) -> Vec<String> {
-    let failed = failures
-        .iter()
-        .map(|(id, why)| format!("tracker {}: {why}", tracker_url(trackers, id.0)));
-    let has_failed = |id| failures.iter().any(|&(failed, _)| failed == id);
-    let silent = silent.iter().filter(|&&id| !has_failed(id));
-    let silent = silent.map(|id| format!("tracker {}: no answer yet", tracker_url(trackers, id.0)));
-    failed.chain(silent).collect()
+/// The first tracker that is of no use, why, and how many others are.
+pub(in crate::cli) fn tracker_fault(progress: &Progress, trackers: &[String]) -> Option<String> {
+    let (id, fault) = progress.tracker_faults.first()?;
+    let url = trackers
+        .get(id.0)
+        .map_or_else(|| format!("#{}", id.0), escape);
+    let why = match fault {
+        TrackerFault::Failed(failure) => failure.to_string(),
+        TrackerFault::Silent => "no answer yet".into(),
+        TrackerFault::NamesNobody => "named no reachable peer".into(),
+    };
+    let more = match progress.tracker_faults.len() - 1 {
+        0 => String::new(),
+        more => format!(" (+{more} more)"),
+    };
+    Some(format!("tracker {url}: {why}{more}"))
 }
 
 fn no_metadata(peers: u32, offering: u32) -> String {
@@ -139,8 +129,4 @@ fn no_metadata(peers: u32, offering: u32) -> String {
     }
     let asked = show_counted(u64::from(offering), "peer");
     format!("manifest asked of {asked}, no answer yet")
-}
-
-fn tracker_url(trackers: &[String], id: usize) -> String {
-    trackers.get(id).map_or_else(|| format!("#{id}"), escape)
 }

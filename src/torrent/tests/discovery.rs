@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::harness::{Bench, addr};
 use crate::time::Time;
 use crate::torrent::event::{PeerKey, PeerSource, TrackerId};
+use crate::torrent::progress::TrackerFault;
 use crate::torrent::{Action, Event, TorrentConfig};
 use crate::tracker::AnnounceResponse;
 use crate::wire::Message;
@@ -70,6 +71,26 @@ fn a_seed_among_ten_thousand_dead_is_dialled_as_soon_as_another_names_it() {
     let first = dials(&names(&mut bench, 0, listed));
     assert!(!first.contains(&seed), "the test wants it to be late");
     assert_eq!(dials(&names(&mut bench, 1, vec![seed])), [seed]);
+}
+
+#[test]
+fn a_tracker_that_names_only_dead_peers_is_told_of_also_while_others_are_connected() {
+    let mut bench = Bench::leech_of_trackers(3, |config| config);
+    bench.pass(Duration::ZERO);
+    names(&mut bench, 1, vec![addr(7)]);
+    bench.connect_outgoing(7);
+    let mut under_way = dials(&names(&mut bench, 0, dead(10_000)));
+    let faults = |bench: &Bench| bench.torrent.progress(bench.now).tracker_faults;
+    assert_eq!(faults(&bench), [], "too early");
+    bench.now += DIAL;
+    for _ in 0..30 {
+        let addr = under_way.pop().expect("30 are dialled");
+        let actions = bench.event(Event::ConnectFailed { addr });
+        under_way.extend(dials(&actions));
+    }
+    let dead = (TrackerId(0), TrackerFault::NamesNobody);
+    let silent = (TrackerId(2), TrackerFault::Silent);
+    assert_eq!(faults(&bench), [dead, silent]);
 }
 
 /// A leech among peers that name addresses where nobody is: each dial takes its time, and fails.
