@@ -106,19 +106,27 @@ impl TrackerUrl {
         }
     }
 
-    /// Where a `Location` header leads to from here: another URL, or a path on the same host.
+    /// Where a `Location` header leads to from here (RFC 3986, 5.2): another URL, or a path or a query
+    /// on the same host.
     ///
     /// # Errors
     /// As [`TrackerUrl::parse`].
     pub fn join(&self, location: &str) -> Result<Self, AnnounceFailure> {
+        if has_scheme(location) {
+            return Self::parse(location);
+        }
         if let Some(rest) = location.strip_prefix("//") {
             return Self::parse(&format!("{}://{rest}", self.scheme));
         }
-        if location.starts_with('/') {
-            let origin = format!("{}://{}:{}", self.scheme, self.host, self.port);
-            return Self::parse(&format!("{origin}{location}"));
-        }
-        Self::parse(location)
+        let path = self.target.split('?').next().unwrap_or_default();
+        let target = match location.chars().next() {
+            Some('/') => location.to_owned(),
+            Some('?') => format!("{path}{location}"),
+            None | Some('#') => self.target.clone(),
+            Some(_) => beside(path, location),
+        };
+        let origin = format!("{}://{}:{}", self.scheme, self.host, self.port);
+        Self::parse(&format!("{origin}{target}"))
     }
 
     /// The same URL with `query` added to its own; `query` is percent-encoded already.
@@ -179,6 +187,32 @@ impl fmt::Display for Host {
             Self::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
         }
     }
+}
+
+/// Whether a reference names its scheme: a colon comes before anything that could be a path.
+fn has_scheme(reference: &str) -> bool {
+    let end = reference.find(['/', '?', '#']).unwrap_or(reference.len());
+    reference[..end].contains(':')
+}
+
+/// A relative path taken from the folder that `path` is in, with the dots resolved (RFC 3986, 5.2.4).
+fn beside(path: &str, reference: &str) -> String {
+    let (way, rest) = reference.split_at(reference.find(['?', '#']).unwrap_or(reference.len()));
+    let folder = path.rfind('/').map_or("", |slash| &path[..slash]);
+    let mut segments: Vec<&str> = folder.split('/').skip(1).collect();
+    for segment in way.split('/') {
+        match segment {
+            "." => {}
+            ".." => {
+                segments.pop();
+            }
+            _ => segments.push(segment),
+        }
+    }
+    if way.ends_with("/.") || way.ends_with("/..") || matches!(way, "." | "..") {
+        segments.push("");
+    }
+    format!("/{}{rest}", segments.join("/"))
 }
 
 /// A tracker URL fit for a screen or a log: passkeys hidden, and no more than the scheme shown of
@@ -375,10 +409,20 @@ mod tests {
             ("/b?c", "https://h:8443/b?c"),
             ("//other/b", "https://other/b"),
             ("http://other/b", "http://other/b"),
+            ("b", "https://h:8443/a/b"),
+            ("b/c?d=e/../f#g", "https://h:8443/a/b/c?d=e/../f"),
+            ("./b", "https://h:8443/a/b"),
+            ("../b", "https://h:8443/b"),
+            ("../../../b", "https://h:8443/b"),
+            ("..", "https://h:8443/"),
+            ("b/..", "https://h:8443/a/"),
+            ("?b=http://c", "https://h:8443/a/announce?b=http://c"),
+            ("", "https://h:8443/a/announce"),
         ] {
             assert_eq!(reveal(&from.join(location).expect("good")), target);
         }
-        assert!(from.join("b").is_err());
-        assert!(from.join("gopher://h/").is_err());
+        for location in ["gopher://h/", "javascript:b", "h:80/b", "a b"] {
+            assert!(from.join(location).is_err(), "{location}");
+        }
     }
 }
