@@ -69,6 +69,30 @@ fn what_is_seeded_is_fetched_and_a_second_fetch_has_nothing_to_do() {
 }
 
 #[test]
+fn a_mirror_that_sends_wrong_bytes_is_named_and_dropped() {
+    let world = world().with("elsewhere/model/w.bin", vec![7; 300_000]);
+    let on_loopback = ["--bind", "127.0.0.1", "-p", "0"];
+    let words = [&["seed", "elsewhere/model"], &on_loopback[..]].concat();
+    let mut mirror = world.start(&words);
+    let port = mirror.event("start")["port"].as_u64().unwrap();
+    let url = format!("http://127.0.0.1:{port}/data/");
+    world.write("model/w.bin", noise(300_000));
+    let created = world.run(&["create", "model", "-o", "right.torrent", "-w", &url]);
+    assert_eq!(created.exit, Exit::Done);
+    let words = ["fetch", "right.torrent", "-d", "out", "--no-lpd"];
+    let mut fetch = world.start(&[&words, &on_loopback[..]].concat());
+    let dropped = loop {
+        let warning = fetch.event("warning");
+        if warning["code"] != "bad-piece" {
+            break warning;
+        }
+    };
+    let words = format!("web seed {url} at 127.0.0.1:{port} sent corrupt data and is dropped");
+    assert_eq!(dropped["message"], words);
+    assert_eq!(dropped["code"], "peer-dropped");
+}
+
+#[test]
 fn a_seed_that_expects_two_machines_ends_when_both_are_complete_and_tells_the_bound() {
     let world = world();
     fs::create_dir(world.path("second")).unwrap();
