@@ -250,7 +250,7 @@ impl Driver {
     fn disconnect(&self, peer: PeerKey, reason: &CloseReason) {
         if let Some(link) = self.hub.remove_link(peer) {
             tracing::debug!("closing connection {}: {reason}", peer.0);
-            link.close();
+            link.close(reason.clone());
         }
     }
 

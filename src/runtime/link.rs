@@ -3,7 +3,7 @@
 //! Both run on the network thread; the cells are never borrowed across an await. It is a bounded
 //! queue with the bytes already encoded: the driver adds and wakes, and never waits for the peer.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use hashlink::LinkedHashMap;
@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::outbox::{Outbox, TooSlow};
 use crate::layout::Block;
+use crate::torrent::event::CloseReason;
 use crate::wire::Message;
 
 /// Different blocks remembered per peer. Four times the largest window: what was cancelled stays until it
@@ -27,7 +28,8 @@ pub(super) struct Link {
     /// Pieces of the metadata to be sent, each under the id that the peer wants; the core limits
     /// how many one peer may have.
     pub(super) to_tell: RefCell<VecDeque<(u8, u32)>>,
-    closed: Cell<bool>,
+    /// Why the driver ended the connection.
+    closed: RefCell<Option<CloseReason>>,
     wake: Notify,
 }
 
@@ -70,14 +72,19 @@ impl Link {
     }
 
     /// Ends the connection.
-    pub(super) fn close(&self) {
-        self.closed.set(true);
+    pub(super) fn close(&self, reason: CloseReason) {
+        *self.closed.borrow_mut() = Some(reason);
         self.wake.notify_one();
     }
 
     /// Whether the driver ended the connection.
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.get()
+        self.closed.borrow().is_some()
+    }
+
+    /// Whether the driver ended the connection for want of room: there may be some later.
+    pub(super) fn is_refused(&self) -> bool {
+        *self.closed.borrow() == Some(CloseReason::TooMany)
     }
 
     /// Waits until the driver did anything of the above.

@@ -60,6 +60,8 @@ enum Failure {
     Useless(String),
     /// It may answer another time.
     Passing(String),
+    /// There is no room for it among the connections. There may be another time.
+    NoRoom,
     /// Nobody wants anything of it any more.
     Closed,
 }
@@ -84,19 +86,17 @@ pub(super) struct WebSeed {
 
 impl WebSeed {
     /// Serves the core until it is complete or the server of no use.
+    ///
+    /// The core ends no connection to it for being idle: it may be needed when a peer is lost.
     pub(super) async fn run(self) {
         let mut pause = PAUSE_MIN;
         loop {
             let (failure, was_useful) = self.serve().await;
-            let reason = match &failure {
+            match &failure {
                 Failure::Closed => return,
-                Failure::Useless(reason) | Failure::Passing(reason) => reason.clone(),
-            };
-            tracing::debug!("web seed {}: {reason}", redacted(&self.url));
-            self.notices.push(Notice::WebSeedFailed {
-                url: redacted(&self.url),
-                reason,
-            });
+                Failure::NoRoom => {}
+                Failure::Useless(reason) | Failure::Passing(reason) => self.complain(reason),
+            }
             if matches!(failure, Failure::Useless(_)) {
                 return;
             }
@@ -108,6 +108,13 @@ impl WebSeed {
         }
     }
 
+    fn complain(&self, reason: &str) {
+        let url = redacted(&self.url);
+        tracing::debug!("web seed {url}: {reason}");
+        let reason = reason.to_owned();
+        self.notices.push(Notice::WebSeedFailed { url, reason });
+    }
+
     /// From one failure to the next; also says whether anything came.
     async fn serve(&self) -> (Failure, bool) {
         let ranges = Ranges::new(&self.meta, &self.url);
@@ -117,7 +124,10 @@ impl WebSeed {
             Err(_) => return (silent(), false),
         };
         let mut source = Source::connect(self, addr).await;
-        let failure = source.serve(&ranges).await;
+        let mut failure = source.serve(&ranges).await;
+        if matches!(failure, Failure::Closed) && source.link.is_refused() {
+            failure = Failure::NoRoom;
+        }
         let was_useful = source.came > 0;
         source.close(&failure).await;
         (failure, was_useful)
@@ -210,7 +220,7 @@ impl<'a> Source<'a> {
         self.receiver.abandon(&mut hub.buffers.borrow_mut());
         let reason = match failure {
             Failure::Useless(reason) | Failure::Passing(reason) => CloseReason::Io(reason.clone()),
-            Failure::Closed => CloseReason::Shutdown,
+            Failure::NoRoom | Failure::Closed => CloseReason::Shutdown,
         };
         let peer = self.peer;
         hub.tell(Event::Closed { peer, reason }).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::announcer::Due as DueAnnounce;
 use super::dialer::Teller;
-use super::event::{Action, CloseReason, Notice, PeerKey, TrackerId};
+use super::event::{Action, CloseReason, Direction, Notice, PeerKey, TrackerId};
 use super::{Phase, Torrent};
 use crate::time::Time;
 use crate::tracker::{AnnounceFailure, AnnounceRequest, AnnounceResponse};
@@ -147,7 +147,9 @@ impl Torrent {
         let Some(peer) = self.peers.find_mut(key) else {
             return;
         };
-        if now.since(peer.heard) >= self.config.silence_max {
+        // A web seed speaks only when it is asked; whether it does is the edge's to watch.
+        let may_be_silent = peer.direction == Direction::WebSeed;
+        if !may_be_silent && now.since(peer.heard) >= self.config.silence_max {
             let reason = CloseReason::TimedOut(self.config.silence_max.as_secs());
             self.disconnect(key, reason, now);
             return;

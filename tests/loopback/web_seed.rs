@@ -3,11 +3,11 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 
 use swarm::runtime::{Session, SessionConfig};
-use swarm::torrent::event::Notice;
+use swarm::torrent::event::{CloseReason, Notice};
 
 use crate::rig::{Content, await_complete, await_notice, config, with_peers};
 
@@ -144,11 +144,20 @@ struct Seen {
 
 /// A mirror of the content that ends each connection after so many answers, without a word.
 fn mirror(content: &Content, answers: usize) -> (String, Arc<Seen>) {
+    let (url, seen, open) = closed_mirror(content, answers);
+    open.send(()).unwrap();
+    (url, seen)
+}
+
+/// The same; it takes no connection before it is told to open.
+fn closed_mirror(content: &Content, answers: usize) -> (String, Arc<Seen>, mpsc::Sender<()>) {
+    let (open, opened) = mpsc::channel();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let (root, seen) = (content.dir.path().to_owned(), Arc::new(Seen::default()));
     let watched = Arc::clone(&seen);
     std::thread::spawn(move || {
+        let _ = opened.recv();
         for stream in listener.incoming() {
             watched.connections.fetch_add(1, Ordering::Relaxed);
             let (root, watched) = (root.clone(), Arc::clone(&watched));
@@ -174,7 +183,7 @@ fn mirror(content: &Content, answers: usize) -> (String, Arc<Seen>) {
             });
         }
     });
-    (url, seen)
+    (url, seen, open)
 }
 
 /// The path and the range that are asked for; `None` at the end of the connection.
@@ -231,4 +240,45 @@ fn a_connection_that_was_closed_meanwhile_is_made_anew() {
     await_complete(&mut fetcher);
     content.assert_copied_to(dir.path());
     assert!(seen.connections.load(Ordering::Relaxed) > MANY.len());
+}
+
+#[test]
+fn a_web_seed_that_found_no_room_comes_back() {
+    let content = Content::new(&MANY, 32 << 10);
+    let (url, _, open) = closed_mirror(&content, usize::MAX);
+    let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let guest = content.fetch_with(dirs[0].path(), config());
+    let mut config = with_peers(from(&[url]), &[guest.port()]);
+    config.torrent.peers_max = 1;
+    let mut fetcher = content.fetch_with(dirs[1].path(), config);
+    await_notice(&mut fetcher, |n| matches!(n, Notice::PeerConnected { .. }));
+    open.send(()).unwrap();
+    let refused = |n: &Notice| {
+        matches!(
+            n,
+            Notice::PeerLost {
+                reason: CloseReason::TooMany,
+                ..
+            }
+        )
+    };
+    await_notice(&mut fetcher, refused);
+    drop(guest);
+    await_complete(&mut fetcher);
+    content.assert_copied_to(dirs[1].path());
+}
+
+#[test]
+fn no_more_than_three_web_seeds_are_asked() {
+    let content = Content::new(&MANY, 32 << 10);
+    let mirrors: Vec<_> = (0..5).map(|_| mirror(&content, usize::MAX)).collect();
+    let urls: Vec<String> = mirrors.iter().map(|(url, _)| url.clone()).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let mut fetcher = content.fetch_with(dir.path(), from(&urls));
+    await_complete(&mut fetcher);
+    let asked = |(_, seen): &(String, Arc<Seen>)| seen.connections.load(Ordering::Relaxed) > 0;
+    assert_eq!(
+        mirrors.iter().map(asked).collect::<Vec<_>>()[3..],
+        [false, false]
+    );
 }

@@ -237,7 +237,7 @@ fn blocks_that_cannot_be_read_are_reported_and_their_pieces_withdrawn() {
 fn the_driver_ends_a_connection() {
     local(async {
         let mut rig = Rig::new().await;
-        rig.link().close();
+        rig.link().close(CloseReason::Shutdown);
         assert_eq!(rig.peer.read(&mut [0; 1]).await.unwrap(), 0);
     });
 }

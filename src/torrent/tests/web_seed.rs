@@ -54,3 +54,12 @@ fn nobody_dials_a_web_seed_that_is_gone() {
         .filter(|action| matches!(action, Action::Connect { .. }));
     assert_eq!(dials.count(), 0);
 }
+
+#[test]
+fn a_web_seed_that_says_nothing_for_hours_stays() {
+    let mut bench = Bench::leech(8);
+    let (key, _) = web_seed(&mut bench);
+    let actions = bench.pass(Duration::from_secs(7_200));
+    assert_eq!(disconnects(&actions), [] as [&CloseReason; 0]);
+    assert_ne!(bench.asked_of(key), []);
+}
