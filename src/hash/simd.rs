@@ -31,6 +31,7 @@ enum Set {
 
 impl Vectors {
     /// What every processor of this kind has.
+    #[expect(clippy::unnecessary_wraps, reason = "other kinds have none")]
     pub(super) const fn baseline() -> Option<Self> {
         Some(Self(Set::Sse2))
     }
