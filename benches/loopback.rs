@@ -29,7 +29,9 @@ mod side;
 mod yardstick;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use counter::Counter;
 use rig::Content;
@@ -121,6 +123,7 @@ fn crowds(runs: u32) {
 struct Scene {
     content: Content,
     manifest: PathBuf,
+    mib: u32,
     gib: f64,
 }
 
@@ -133,6 +136,7 @@ impl Scene {
         Self {
             content,
             manifest,
+            mib,
             gib,
         }
     }
@@ -151,6 +155,7 @@ impl Scene {
         let manifest = self.manifest.to_str().unwrap();
         let data = self.content.dir.path().join("content");
         let dir = tempfile::tempdir().unwrap();
+        self.take_memory(dir.path());
         let words = ["seed", manifest, data.to_str().unwrap()];
         let mut seed = Side::start(counter, &words);
         let port = seed.line();
@@ -162,6 +167,20 @@ impl Scene {
             seed,
             fetcher,
         }
+    }
+}
+
+impl Scene {
+    /// A virtual machine gives memory that is free for seconds back to its host, and has to ask for
+    /// it again: that would be part of whatever stage comes first after one that takes none.
+    fn take_memory(&self, dir: &Path) {
+        let scratch = dir.join("scratch");
+        let mut file = File::create(&scratch).unwrap();
+        let zeros = vec![0; 1 << 20];
+        for _ in 0..self.mib {
+            file.write_all(&zeros).unwrap();
+        }
+        std::fs::remove_file(&scratch).unwrap();
     }
 }
 
