@@ -352,7 +352,7 @@ pub enum Notice {
     PieceStored {
         /// The piece.
         piece: PieceIndex,
-        /// Who sent how many bytes of it.
+        /// Who sent how many bytes of it, by where he listens, as far as known.
         from: Vec<(SocketAddr, u32)>,
     },
     /// A piece arrived whose hash is wrong.

@@ -302,7 +302,9 @@ impl Torrent {
         if was_asked || placed == Placed::Stored {
             peer.note_block(len, now);
         }
-        let (addr, is_seed) = (peer.addr, peer.is_seed());
+        // Where it listens says which machine it is; the port that it connected from does not.
+        let addr = peer.listen_addr.unwrap_or(peer.addr);
+        let is_seed = peer.is_seed();
         self.totals.received += len;
         self.totals.received_from_seeds += if is_seed { len } else { 0 };
         self.totals.down.add(len, now);

@@ -40,7 +40,7 @@ pub(super) struct PartialPiece {
 pub(super) struct Contributor {
     /// The connection.
     pub(super) peer: PeerKey,
-    /// Its remote address.
+    /// Where it listens, as far as known, else its remote address.
     pub(super) addr: SocketAddr,
     /// Payload bytes.
     pub(super) bytes: u32,

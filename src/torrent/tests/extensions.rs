@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::harness::{Bench, addr, sent};
-use crate::torrent::event::{CloseReason, Command, PeerKey};
+use crate::torrent::event::{CloseReason, Command, Notice, PeerKey, VerifyOutcome};
 use crate::torrent::{Action, Event, TorrentConfig};
 use crate::tracker::AnnounceEvent;
 use crate::wire::metadata::{self, PIECE_LEN};
@@ -288,4 +288,22 @@ fn a_connection_is_left_alone_at_first() {
     for n in 3..=6 {
         assert!(!comes(&mut bench, n));
     }
+}
+
+#[test]
+fn who_sent_a_piece_is_named_by_where_he_listens_if_he_said_so() {
+    let mut bench = Bench::leech(1);
+    let peer = exchanges(&mut bench, 1);
+    bench.says(peer, Message::HaveAll);
+    bench.says(peer, Message::Unchoke);
+    for block in bench.asked_of(peer) {
+        bench.delivers(peer, block);
+    }
+    let piece = bench.block(0, 0).piece();
+    let actions = bench.verified(piece, VerifyOutcome::Stored);
+    let named = actions.iter().find_map(|action| match action {
+        Action::Notify(Notice::PieceStored { from, .. }) => Some(from[0].0),
+        _ => None,
+    });
+    assert_eq!(named, Some(addr(1)));
 }
