@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::layout::Layout;
 use crate::metainfo::Metainfo;
 use crate::storage::Store;
 use crate::torrent::Event;
-use crate::torrent::event::{PeerKey, Received};
+use crate::torrent::event::{PeerKey, PeerSource, Received};
 use crate::wire::Handshake;
 
 /// Batches' worth of memory kept for the next ones, of all connections together; more than one only
@@ -123,5 +124,11 @@ impl Hub {
     pub(super) async fn tell(&self, event: Event) {
         // Without a driver the session is ending, and this task with it.
         let _ = self.events.send(event).await;
+    }
+
+    /// Tells the driver where somebody listens, unless it is busy: who is not dialled dials.
+    pub(super) fn mention(&self, source: PeerSource, addr: SocketAddr) {
+        let addrs = vec![addr];
+        let _ = self.events.try_send(Event::PeersFound { source, addrs });
     }
 }

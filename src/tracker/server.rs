@@ -165,6 +165,8 @@ pub struct TrackerServer {
     rng: ChaCha8Rng,
     /// Where the next sweep goes on.
     swept: Option<InfoHash>,
+    /// Who announced last, if that was for the first time and something is missing there.
+    newcomer: Option<SocketAddr>,
 }
 
 impl TrackerServer {
@@ -177,6 +179,7 @@ impl TrackerServer {
             pace: Pace::default(),
             rng: ChaCha8Rng::seed_from_u64(seed),
             swept: None,
+            newcomer: None,
         }
     }
 
@@ -186,6 +189,12 @@ impl TrackerServer {
     /// [`Refusal::TooOften`].
     pub fn admit(&mut self, ip: IpAddr, now: Time) -> Result<(), Refusal> {
         self.pace.admit(ip, now)
+    }
+
+    /// Where the peer listens that announced last, if it is new and wants something: a peer that is
+    /// the tracker, too, need not wait until it is dialled. Says so once.
+    pub fn take_newcomer(&mut self) -> Option<SocketAddr> {
+        self.newcomer.take()
     }
 
     /// Notes who announces and names others: to the complete only those who are not.
@@ -305,6 +314,7 @@ impl TrackerServer {
         let has_room = self.peers < self.config.peers_max
             && swarm.count_of(own.ip(), self.config.peers_per_ip_max)
                 < self.config.peers_per_ip_max;
+        self.newcomer = (was_known.is_none() && request.left > 0).then_some(own);
         if has_room {
             swarm.insert(own, request, now);
             self.peers += 1;

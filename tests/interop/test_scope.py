@@ -19,6 +19,8 @@ from harness.process import Process, wait_until
 
 # Local discovery announces at once, a DHT would be asked at once, and 3 s later by who is alone.
 WATCHED_SECONDS = 6.0
+# How soon a machine is connected after it started, in seconds.
+MEET_WITHIN = 2.0
 # TEST-NET-2 (RFC 5737), which no program takes for its own network.
 FAR = "198.51.100.7"
 PUBLIC = ["--dht-bootstrap", f"{FAR}:6881"]
@@ -62,8 +64,8 @@ def name_node(manifest: Path, node: Host) -> None:
 
 
 def assert_all_fetch(lab: Lab, what: object, words: list[object]) -> None:
-    """Three machines fetch the content, and meet through the DHT."""
-    hosts = [lab.network.host() for _ in range(3)]
+    """Five machines fetch the content, and meet through the DHT."""
+    hosts = [lab.network.host() for _ in range(5)]
     fetching = []
     for host in hosts:
         folder = lab.work / host.address
@@ -72,7 +74,11 @@ def assert_all_fetch(lab: Lab, what: object, words: list[object]) -> None:
     for host, process in zip(hosts, fetching):
         process.succeed(60)
         assert_same(lab.work / "content", lab.work / host.address / "content", modes=True)
-        assert "dht" in {event["via"] for event in process.events("peer")}
+        peers = process.events("peer")
+        assert "dht" in {event["via"] for event in peers}
+        met = next(event["t"] for event in peers if event["state"] == "connected")
+        print(f"met after {met:.2f} s")
+        assert met <= MEET_WITHIN
 
 
 @pytest.mark.parametrize("by", ["manifest", "link"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 
 from harness.clients import BINARY, PORT, Aria2, Client, Job, Libtorrent, Transmission, wait_for_word
@@ -10,6 +12,10 @@ from harness.content import KIB, assert_same, awkward_tree
 from harness.lab import Lab
 from harness.process import Process
 
+# How soon a machine is connected after it announced, in seconds.
+MEET_WITHIN = 2.0
+# After its start Transmission takes 1.3 s until it announces, libtorrent 0.5 s.
+ANNOUNCED_WITHIN = 1.5
 DOWNLOAD = "import sys, urllib.request as u; u.urlretrieve(sys.argv[1], sys.argv[2])"
 
 
@@ -23,11 +29,19 @@ def seed(lab: Lab, content: Path) -> tuple[str, Process]:
     return f"http://{host.address}:{PORT}/", process
 
 
+def first_met(process: Process, address: str) -> float:
+    """When a program was first connected with a machine, in seconds since 1970."""
+    peers = process.events("peer")
+    met = next(e for e in peers if e["state"] == "connected" and e["addr"].startswith(f"{address}:"))
+    return datetime.fromisoformat(met["ts"]).timestamp()
+
+
 def test_every_client_fetches_from_the_url_of_a_seed(lab: Lab) -> None:
     """Each gets the manifest by HTTP and finds the others by the tracker that it names."""
     content = lab.work / "content"
     awkward_tree(content, 32 * KIB)
-    url, _ = seed(lab, content)
+    url, seeding = seed(lab, content)
+    started: dict[str, float] = {}
     clients: list[Client] = [Aria2(), Transmission(), Libtorrent()]
     fetching = []
     for client in clients:
@@ -38,10 +52,15 @@ def test_every_client_fetches_from_the_url_of_a_seed(lab: Lab) -> None:
         get = [sys.executable, "-c", DOWNLOAD, f"{url}content.torrent", manifest]
         lab.processes.start(get, "get", namespace=host.namespace).succeed(20)
         job = Job(host, manifest, folder)
+        started[host.address] = time.time()
         fetching.append((client, job, client.fetch(job, lab.processes)))
     for client, job, process in fetching:
         client.await_complete(process, 90)
         assert_same(content, job.folder / "content", empty=client.makes_empty_files)
+    for address, start in started.items():
+        met = first_met(seeding, address) - start
+        print(f"met after {met:.2f} s")
+        assert met <= ANNOUNCED_WITHIN + MEET_WITHIN
 
 
 def test_aria2_and_swarm_need_only_the_url(lab: Lab) -> None:

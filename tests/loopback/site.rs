@@ -1,7 +1,7 @@
 //! The port of a seed spoken to in HTTP, by visitors that behave and by some that do not.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use swarm::metainfo::Metainfo;
@@ -42,6 +42,19 @@ fn ask(session: &Session, request: &str) -> (String, Vec<u8>) {
 fn get(session: &Session, path: &str, headers: &str) -> (String, Vec<u8>) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: seed.test:1234\r\n{headers}");
     ask(session, &request)
+}
+
+/// The info-hash as a query names it.
+fn escaped_hash(content: &Content) -> String {
+    let hash = content.meta.info_hash();
+    let bytes = hash.as_bytes().iter();
+    bytes.fold(String::new(), |query, byte| query + &format!("%{byte:02x}"))
+}
+
+/// What a peer asks of the tracker that listens on this port and misses a byte.
+fn announce(content: &Content, port: u16) -> String {
+    let hash = escaped_hash(content);
+    format!("/announce?info_hash={hash}&peer_id=abcdefghij0123456789&left=1&port={port}")
 }
 
 #[test]
@@ -145,18 +158,10 @@ fn what_is_not_there_is_not_given() {
 fn the_tracker_names_the_seed_and_those_who_announced() {
     let content = content();
     let seed = content.seed_with(serving());
-    let hash: String = content
-        .meta
-        .info_hash()
-        .as_bytes()
-        .iter()
-        .fold(String::new(), |query, byte| query + &format!("%{byte:02x}"));
-    let announce = |port: u16| {
-        let query = format!("info_hash={hash}&peer_id=abcdefghij0123456789&left=1&port={port}");
-        decode(&get(&seed, &format!("/announce?{query}"), "").1).unwrap()
-    };
     let peers = |port: u16| {
-        let mut ports: Vec<u16> = announce(port)
+        let (_, answer) = get(&seed, &announce(&content, port), "");
+        let mut ports: Vec<u16> = decode(&answer)
+            .unwrap()
             .peers
             .iter()
             .map(std::net::SocketAddr::port)
@@ -166,7 +171,11 @@ fn the_tracker_names_the_seed_and_those_who_announced() {
     };
     assert_eq!(peers(1), [seed.port()]);
     assert_eq!(peers(2), [1, seed.port()]);
-    let (_, scraped) = get(&seed, &format!("/scrape?info_hash={hash}"), "");
+    let (_, scraped) = get(
+        &seed,
+        &format!("/scrape?info_hash={}", escaped_hash(&content)),
+        "",
+    );
     let scraped = String::from_utf8_lossy(&scraped).into_owned();
     assert!(scraped.contains("8:completei1e10:downloadedi0e10:incompletei2e"));
     let (_, other) = get(
@@ -230,4 +239,18 @@ fn without_being_asked_to_a_seed_speaks_no_http() {
     // Closed with our bytes unread, so perhaps by a reset.
     let _ = stream.read_to_end(&mut answer);
     assert_eq!(answer, b"");
+}
+
+#[test]
+fn who_announces_is_dialled_at_once() {
+    let content = content();
+    let seed = content.seed_with(serving());
+    let newcomer = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = newcomer.local_addr().unwrap().port();
+    let (head, _) = get(&seed, &announce(&content, port), "");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    let (reply, dialled) = std::sync::mpsc::channel();
+    std::thread::spawn(move || reply.send(newcomer.accept()));
+    let ample = Duration::from_secs(20);
+    dialled.recv_timeout(ample).expect("a dial").unwrap();
 }

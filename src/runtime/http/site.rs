@@ -23,6 +23,7 @@ use crate::metainfo::announced::Announced;
 use crate::runtime::clock::Clock;
 use crate::runtime::hub::Hub;
 use crate::runtime::seats::{SeatLimits, Seats};
+use crate::torrent::event::PeerSource;
 use crate::tracker::TrackerUrl;
 use crate::tracker::server::{self, Admission, Resident, ServerConfig, TrackerServer};
 use crate::tracker::url::unescaped;
@@ -58,6 +59,7 @@ pub(in crate::runtime) struct Site {
     manifest: Announced,
     tracker: RefCell<TrackerServer>,
     data: Rc<Data>,
+    hub: Rc<Hub>,
     clock: Clock,
     seats: Rc<Seats>,
 }
@@ -75,6 +77,7 @@ impl Site {
             manifest: Announced::new(&meta),
             tracker: RefCell::new(TrackerServer::new(config, seed)),
             data: Rc::new(Data::new(Rc::clone(hub), Arc::clone(&meta), clock)),
+            hub: Rc::clone(hub),
             meta,
             clock,
             seats: Seats::new(VISITORS),
@@ -116,7 +119,11 @@ impl Site {
             "/announce" => {
                 let mut tracker = self.tracker.borrow_mut();
                 let caller = visitor.caller();
-                bencoded(server::http::announce(&mut tracker, query, caller, now))
+                let answer = server::http::announce(&mut tracker, query, caller, now);
+                if let Some(newcomer) = tracker.take_newcomer() {
+                    self.hub.mention(PeerSource::Incoming, newcomer);
+                }
+                bencoded(answer)
             }
             "/scrape" => bencoded(server::http::scrape(&self.tracker.borrow(), query)),
             path => self.send_file(path, request, visitor),
