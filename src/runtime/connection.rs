@@ -141,6 +141,7 @@ pub(super) async fn run(hub: Rc<Hub>, connected: Connected) {
         reason = inbound.run(peer, &mut read) => reason,
         reason = outbound.run(&mut write) => reason,
     };
+    outbound.report_rest().await;
     let unheard = std::mem::take(&mut inbound.received);
     receiver.abandon(&mut hub.buffers.borrow_mut());
     hub.take_back(peer, &unheard);

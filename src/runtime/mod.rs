@@ -6,6 +6,7 @@
 //! sees coordinates only.
 
 pub mod announce;
+mod backlog;
 mod buffers;
 pub mod clock;
 mod connection;
@@ -15,6 +16,7 @@ mod disk;
 mod driver;
 mod http;
 mod hub;
+mod leaving;
 mod link;
 mod listener;
 pub mod lookup;

@@ -16,9 +16,11 @@ use tokio::net::tcp::WriteHalf;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::backlog;
 use super::connection::closed_by;
 use super::disk::{ReadDone, ReadJob};
 use super::hub::Hub;
+use super::leaving::Leaving;
 use super::link::Link;
 use super::outbox::{Frames, PIECE_HEADER_LEN, TooSlow, Waiting, piece_header};
 use crate::layout::Block;
@@ -58,16 +60,19 @@ pub(super) struct Outbound<'a> {
     peer: PeerKey,
     /// Batches that a disk worker is reading.
     reads: usize,
+    /// What the socket took and the core has not heard of.
+    leaving: Leaving,
 }
 
 impl<'a> Outbound<'a> {
     /// With nothing under way.
-    pub(super) const fn new(hub: &'a Hub, link: &'a Link, peer: PeerKey) -> Self {
+    pub(super) fn new(hub: &'a Hub, link: &'a Link, peer: PeerKey) -> Self {
         Self {
             hub,
             link,
             peer,
             reads: 0,
+            leaving: Leaving::default(),
         }
     }
 
@@ -77,6 +82,7 @@ impl<'a> Outbound<'a> {
         let mut haves_at = Instant::now();
         let mut later_at = None;
         let mut stalled_at = None;
+        let mut look_at: Option<Instant> = None;
         loop {
             self.submit_reads(&reply).await;
             if let Err(TooSlow) = self.give_metadata() {
@@ -112,7 +118,10 @@ impl<'a> Outbound<'a> {
                     stalled_at = None;
                     haves_at = now + HAVE_PAUSE;
                     later_at = None;
-                    self.report_sent().await;
+                    look_at = self.report_sent(socket).await;
+                }
+                () = sleep_until(look_at.unwrap_or(now)), if look_at.is_some() => {
+                    look_at = self.report_sent(socket).await;
                 }
                 () = sleep_until(soon.unwrap_or(now)), if soon.is_some() => {}
                 () = sleep_until(stall), if must_write => {
@@ -217,10 +226,15 @@ impl<'a> Outbound<'a> {
         }
     }
 
-    fn poll_write(&self, socket: &mut WriteHalf<'_>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write(
+        &mut self,
+        socket: &mut WriteHalf<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         let mut outbox = self.link.outbox.borrow_mut();
         let count = ready!(Pin::new(socket).poll_write_vectored(cx, &outbox.slices()))?;
         outbox.advance(count);
+        self.leaving.wrote(count);
         Poll::Ready(Ok(()))
     }
 
@@ -235,14 +249,29 @@ impl<'a> Outbound<'a> {
         }
     }
 
-    /// Reports the batches of which the last byte is written.
-    async fn report_sent(&mut self) {
-        loop {
-            let Some(done) = self.link.outbox.borrow_mut().pop_done() else {
-                return;
-            };
+    /// Reports the blocks that have left. Says when to look again, if some have not.
+    async fn report_sent(&mut self, socket: &WriteHalf<'_>) -> Option<Instant> {
+        while let Some(done) = self.link.outbox.borrow_mut().pop_done() {
             self.hub.scratch.give(done.bytes);
-            self.report(done.blocks, ServeOutcome::Sent).await;
+            self.leaving.push(&done.blocks);
+        }
+        if self.leaving.is_empty() {
+            return None;
+        }
+        let waits = backlog::of(socket.as_ref());
+        let left = self.leaving.take(waits);
+        if !left.is_empty() {
+            self.report(left, ServeOutcome::Sent).await;
+        }
+        let waits = waits.filter(|_| !self.leaving.is_empty())?;
+        Some(Instant::now() + self.leaving.look_again(waits))
+    }
+
+    /// Reports what the socket took before the connection ended: all of it counts as sent.
+    pub(super) async fn report_rest(&mut self) {
+        let rest = self.leaving.take(None);
+        if !rest.is_empty() {
+            self.report(rest, ServeOutcome::Sent).await;
         }
     }
 

@@ -268,11 +268,7 @@ impl Torrent {
             let piece_millis = u128::from(layout.nominal_piece_len()) * 1_000;
             u64::try_from(u128::from(rate) * time.as_millis() / piece_millis).unwrap_or(u64::MAX)
         };
-        let spreads = self
-            .spread
-            .as_ref()
-            .is_some_and(|spread| !spread.is_first_copy_out());
-        let slots = if spreads {
+        let slots = if self.steers() {
             let most = u64::from(layout.piece_count() / 20);
             pieces_in(Duration::from_secs(1)).min(most).max(least)
         } else if self.side() == Side::Newcomer {

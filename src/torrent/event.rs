@@ -167,7 +167,7 @@ pub enum PeerSource {
 /// What became of blocks that were to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServeOutcome {
-    /// They are in the kernel's socket buffer.
+    /// They are on their way, and no longer wait on this side of the uplink, as far as that is known.
     Sent,
     /// The storage could not read them.
     Unreadable,

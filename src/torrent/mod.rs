@@ -33,6 +33,7 @@ mod steering;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod uplink;
 mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -61,6 +62,7 @@ use priority::SeenAs;
 pub use progress::Progress;
 use rate::{Rate, TokenBucket};
 use steering::Spread;
+use uplink::Uplink;
 use uploads::{Refill, Turn};
 
 /// One swarm.
@@ -104,6 +106,8 @@ pub struct Torrent {
     turn: Turn,
     /// When sockets are given more to send.
     refill: Refill,
+    /// How much they may hold.
+    uplink: Uplink,
     phase: Phase,
     /// Observers were told that every wanted piece is stored, or it was so from the start.
     is_told_complete: bool,
@@ -158,6 +162,26 @@ struct Totals {
     moved: Time,
 }
 
+impl Totals {
+    /// Nothing has moved, and the pieces of `missing` are not stored.
+    fn new(content: &Content, missing: &Bitfield, now: Time) -> Self {
+        let payload = |set: &Bitfield| -> u64 {
+            let pieces = set
+                .iter_ones()
+                .filter_map(|index| content.layout.piece(index));
+            let lens = pieces.map(|piece| u64::from(content.payload_len(piece)));
+            lens.sum()
+        };
+        let wanted = payload(&content.wanted);
+        Self {
+            wanted,
+            done: wanted - payload(missing),
+            moved: now,
+            ..Self::default()
+        }
+    }
+}
+
 impl Torrent {
     /// A swarm of which we have the pieces in `have`. `seed` seeds every random choice.
     ///
@@ -186,18 +210,7 @@ impl Torrent {
         for piece in layout.pieces().filter(|&piece| have.has(piece)) {
             pickable.remove(piece);
         }
-        let payload = |set: &Bitfield| -> u64 {
-            let pieces = set.iter_ones().filter_map(|index| layout.piece(index));
-            let lens = pieces.map(|piece| u64::from(content.payload_len(piece)));
-            lens.sum()
-        };
-        let wanted = payload(&content.wanted);
-        let totals = Totals {
-            wanted,
-            done: wanted - payload(&pickable),
-            moved: now,
-            ..Totals::default()
-        };
+        let totals = Totals::new(&content, &pickable, now);
         let mut torrent = Self {
             missing: pickable.count(),
             availability: Availability::new(layout, &pickable, &mut rng),
@@ -219,6 +232,7 @@ impl Torrent {
             disk_fault: None,
             turn: Turn::NONE,
             refill: Refill::default(),
+            uplink: Uplink::new(now),
             phase: Phase::Running,
             is_told_complete: pickable.is_empty(),
             due: Due::default(),

@@ -87,6 +87,12 @@ impl Spread {
 }
 
 impl Torrent {
+    /// Whether the first copy is on its way, and goes where we say.
+    pub(super) fn steers(&self) -> bool {
+        let spread = self.spread.as_ref();
+        spread.is_some_and(|spread| !spread.is_first_copy_out())
+    }
+
     /// Keeps a peer supplied with pieces to ask for that few others have or get.
     pub(super) fn suggest(&mut self, key: PeerKey, now: Time) {
         if self.spread.is_none() {

@@ -132,6 +132,7 @@ impl Torrent {
             self.time_out(key, now);
             self.ask_again_what_was_refused(key, now);
         }
+        self.uplink.look(self.totals.sent, now);
         self.suggest_again(now);
         self.exchange_peers(now);
         self.banned.retain(|_, until| *until > now);

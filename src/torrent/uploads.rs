@@ -6,17 +6,16 @@ use std::time::Duration;
 use super::Torrent;
 use super::event::{Action, PeerKey, ServeOutcome};
 use super::peer::Peer;
-use crate::layout::{Block, PieceIndex};
+use crate::layout::{BLOCK_LEN, Block, PieceIndex};
 use crate::time::Time;
 use crate::wire::{BlockRequest, Message};
 
-/// Payload bytes that all sockets together may hold whatever the rate: one block leaves while the
-/// next one waits. What is more cannot be taken back from a slow uplink when somebody else is faster.
-const SERVING_MIN: u64 = 32 << 10;
-
-/// A socket that took nothing for this long holds up nobody but its peer: what lies in it does not
-/// count. Chosen: ten times what all sockets hold.
-const STUCK: Duration = Duration::from_millis(250);
+/// A socket that got rid of nothing for this long holds up nobody but its peer: what lies in it does not
+/// count. Simulated, half of the peers a tenth as fast as the uplink: with 250 ms the others need 1.4
+/// times as long.
+const STUCK: Duration = Duration::from_millis(60);
+/// ... and for as long as so many blocks take, where the uplink is slow.
+const STUCK_BLOCKS: u64 = 4;
 
 /// Sockets are given more when this part of what they may hold is gone: several blocks at a time.
 const REFILL_PART: u64 = 4;
@@ -76,17 +75,22 @@ impl Torrent {
     /// enough. A piece that was begun is finished before the next peer has its turn: what is whole
     /// can be passed on, and halves everywhere cannot.
     pub(super) fn serve(&mut self, now: Time) {
-        let most = (self.totals.up.per_second(now) / 40).max(SERVING_MIN);
+        let rate = self.totals.up.per_second(now);
+        let most = self.uplink.may_hold(rate, self.steers());
+        let patience = patience(rate);
         self.refill = Refill {
             gone: 0,
             after: most / REFILL_PART,
         };
-        let mut room = most.saturating_sub(self.serving(now));
+        let mut room = most.saturating_sub(self.serving(patience, now));
         if room == 0 {
-            self.note_who_waits(now);
+            if self.is_asked() {
+                self.uplink.hold_back();
+            }
+            self.note_who_waits(patience, now);
             return;
         }
-        let mut waiting = self.waiting(now);
+        let mut waiting = self.waiting(patience, now);
         let mut batches: BTreeMap<PeerKey, Vec<Block>> = BTreeMap::new();
         while self.upload.is_open(now)
             && room > 0
@@ -98,20 +102,23 @@ impl Torrent {
                 waiting.push_back(key);
             }
         }
+        if room == 0 && !waiting.is_empty() {
+            self.uplink.hold_back();
+        }
         for (peer, blocks) in batches.into_iter().filter(|(_, blocks)| !blocks.is_empty()) {
             self.actions.push_back(Action::Serve { peer, blocks });
         }
-        self.note_who_waits(now);
+        self.note_who_waits(patience, now);
     }
 
     /// Who can be served, in order: whose piece is begun; who has waited too long, longest first;
     /// then whose piece fewest have, so that soon others can pass it on too; then in turn.
-    fn waiting(&self, now: Time) -> VecDeque<PeerKey> {
+    fn waiting(&self, patience: Duration, now: Time) -> VecDeque<PeerKey> {
         let Turn { peer: last, piece } = self.turn;
         let mut waiting: Vec<(Rank, bool, PeerKey)> = self
             .peers
             .iter_unchoked()
-            .filter(|(_, peer)| self.can_be_served(peer, now))
+            .filter(|(_, peer)| self.can_be_served(peer, patience, now))
             .map(|(key, peer)| {
                 let waited = now.since(peer.waits_since);
                 let first = peer.wants.front().map(|block| block.piece());
@@ -168,11 +175,11 @@ impl Torrent {
         TurnEnd::Enough
     }
 
-    /// Payload bytes in sockets. In all they may hold 25 ms worth, so that the order decided here is the
-    /// order on the wire.
-    fn serving(&self, now: Time) -> u64 {
+    /// Payload bytes in sockets: what they may hold is little, so that the order decided here is the order
+    /// on the wire.
+    fn serving(&self, patience: Duration, now: Time) -> u64 {
         let unchoked = self.peers.iter_unchoked();
-        let moving = unchoked.filter(|(_, peer)| !is_stuck(peer, now));
+        let moving = unchoked.filter(|(_, peer)| !is_stuck(peer, patience, now));
         moving.map(|(_, peer)| u64::from(peer.serving)).sum()
     }
 
@@ -240,25 +247,31 @@ impl Torrent {
     }
 
     /// Notes whether anybody could be served but for the upload limit.
-    fn note_who_waits(&mut self, now: Time) {
+    fn note_who_waits(&mut self, patience: Duration, now: Time) {
         self.upload_waits = !self.upload.is_open(now)
             && self
                 .peers
                 .iter_unchoked()
-                .any(|(_, peer)| self.can_be_served(peer, now));
+                .any(|(_, peer)| self.can_be_served(peer, patience, now));
     }
 
-    fn can_be_served(&self, peer: &Peer, now: Time) -> bool {
+    fn can_be_served(&self, peer: &Peer, patience: Duration, now: Time) -> bool {
         !peer.wants.is_empty()
-            && !is_stuck(peer, now)
+            && !is_stuck(peer, patience, now)
             && (peer.serving < self.config.serve_bytes_min
                 || peer.serving < peer.serve_credit(&self.config, now))
     }
 }
 
-/// Whether its socket takes nothing.
-fn is_stuck(peer: &Peer, now: Time) -> bool {
-    peer.serving > 0 && now.since(peer.socket_moved) >= STUCK
+/// How long a socket may get rid of nothing before it counts as stuck, while so many bytes leave a second.
+fn patience(rate: u64) -> Duration {
+    let millis = (STUCK_BLOCKS * u64::from(BLOCK_LEN) * 1_000).checked_div(rate);
+    millis.map_or(STUCK, |millis| STUCK.max(Duration::from_millis(millis)))
+}
+
+/// Whether its socket gets rid of nothing.
+fn is_stuck(peer: &Peer, patience: Duration, now: Time) -> bool {
+    peer.serving > 0 && now.since(peer.socket_moved) >= patience
 }
 
 /// A block as it is named on the wire.

@@ -156,7 +156,9 @@ fn what_is_seeded_is_fetched_by_nothing_but_its_url() {
     let url = format!("http://{peer}/");
     let words = ["fetch", &url, "-d", "out", "--bind", "127.0.0.1", "-p", "0"];
     let mut fetch = world.start(&words);
-    assert_eq!(fetch.event("peer")["via"], "tracker");
+    // The seed's own tracker tells both of each other, and both dial.
+    let via = fetch.event("peer")["via"].clone();
+    assert!(via == "tracker" || via == "incoming", "{via}");
     fetch.event("complete");
     assert_eq!(fetch.end(), Exit::Done);
     assert_eq!(world.read("out/model/w.bin"), world.read("model/w.bin"));
