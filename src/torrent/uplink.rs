@@ -27,7 +27,7 @@ const TRIAL: Duration = Duration::from_secs(1);
 const TRIED: u64 = 150;
 /// Per cent that leave in a trial, of what left before, from which on it was a success.
 const GAINED: u64 = 110;
-/// Per cent that are left of what is held beyond what should do, after a trial in vain.
+/// Per cent that are held after a trial in vain, of what was held before, but never less than should do.
 const SHRINKING: u64 = 90;
 /// Per cent that are held at most: a quarter second's worth, as TCP alone would.
 const STRETCH_MAX: u64 = 800;
