@@ -10,7 +10,10 @@ use super::simd::{self, Vectors, Wide};
 use super::{BLOCK, State};
 
 /// Messages that are hashed side by side at most: more at once are no faster.
-pub const LANES: usize = 16;
+pub const LANES: usize = 2 * WIDE;
+
+/// Messages that vectors of 512 bits hold.
+pub(super) const WIDE: usize = 16;
 
 /// Messages that vectors of 256 bits hold.
 pub(super) const NARROW: usize = 8;
@@ -19,7 +22,7 @@ pub(super) const NARROW: usize = 8;
 /// the other.
 const BASELINE_MIN: usize = 2;
 
-/// The blocks of each of `N` lanes.
+/// The blocks of each of `N` lanes, `N` being what one vector holds.
 pub(super) type Blocks<'a, const N: usize> = [&'a [[u8; BLOCK]]; N];
 
 /// Says which way to hash, against all measurement: `portable`, `sha-ni`, `avx2` or `avx512`. For
@@ -149,12 +152,17 @@ impl Plan {
                 return;
             }
             match self.wide {
-                Some(wide) if lanes.len() > NARROW => {
-                    advance(&lanes, states, blocks, |states, parts| {
+                Some(wide) if lanes.len() > WIDE => {
+                    advance::<WIDE, 2>(&lanes, states, blocks, |states, parts| {
                         wide.compress(states, parts);
                     });
                 }
-                _ => advance(&lanes, states, blocks, |states, parts| {
+                Some(wide) if lanes.len() > NARROW => {
+                    advance::<WIDE, 1>(&lanes, states, blocks, |states, parts| {
+                        wide.compress(states, parts);
+                    });
+                }
+                _ => advance(&lanes, states, blocks, |[states], [parts]| {
                     vectors.compress(states, parts, lanes.len());
                 }),
             }
@@ -162,21 +170,21 @@ impl Plan {
     }
 }
 
-/// Feeds the states of these lanes as many blocks as the shortest has.
-fn advance<const N: usize>(
+/// Feeds the states of these lanes, in `SETS` vectors of `N`, as many blocks as the shortest has.
+fn advance<const N: usize, const SETS: usize>(
     lanes: &[usize],
     states: &mut [State],
     blocks: &mut [&[[u8; BLOCK]]],
-    compress: impl Fn(&mut [State; N], &Blocks<'_, N>),
+    compress: impl Fn(&mut [[State; N]; SETS], &[Blocks<'_, N>; SETS]),
 ) {
     let lens = lanes.iter().map(|&i| blocks[i].len());
     let count = lens.min().unwrap_or(0);
     // Lanes without a message repeat the first; what comes out of them is dropped.
-    let lane_of = |lane: usize| lanes.get(lane).copied().unwrap_or(lanes[0]);
-    let parts = array::from_fn(|lane| &blocks[lane_of(lane)][..count]);
-    let mut vectors = array::from_fn(|lane| states[lane_of(lane)]);
+    let lane_of = |set: usize, lane: usize| lanes.get(N * set + lane).copied().unwrap_or(lanes[0]);
+    let parts = array::from_fn(|set| array::from_fn(|i| &blocks[lane_of(set, i)][..count]));
+    let mut vectors = array::from_fn(|set| array::from_fn(|i| states[lane_of(set, i)]));
     compress(&mut vectors, &parts);
-    for (&i, state) in lanes.iter().zip(vectors) {
+    for (&i, &state) in lanes.iter().zip(vectors.as_flattened()) {
         states[i] = state;
         blocks[i] = &blocks[i][count..];
     }

@@ -1,4 +1,4 @@
-//! SHA-1 of one message, or of up to sixteen side by side in the lanes of a vector unit.
+//! SHA-1 of one message, or of up to 32 side by side in the lanes of a vector unit.
 //!
 //! Knows nothing of pieces or files. What comes out does not depend on the machine.
 

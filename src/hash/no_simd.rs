@@ -1,7 +1,7 @@
 //! Stands in for the vector kernels on processors for which there are none.
 
 use super::State;
-use super::lanes::{Blocks, LANES, NARROW};
+use super::lanes::{Blocks, NARROW, WIDE};
 
 /// There are none: a value of this cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,11 @@ impl Wide {
     }
 
     /// Cannot be called.
-    pub(super) fn compress(self, _states: &mut [State; LANES], _blocks: &Blocks<'_, LANES>) {
+    pub(super) fn compress<const SETS: usize>(
+        self,
+        _states: &mut [[State; WIDE]; SETS],
+        _blocks: &[Blocks<'_, WIDE>; SETS],
+    ) {
         match self {}
     }
 }

@@ -1,4 +1,4 @@
-//! SHA-1 of four, eight or sixteen messages at once: lane `i` of every vector belongs to message `i`.
+//! SHA-1 of four, eight, sixteen or 32 messages at once: lane `i` of every vector belongs to message `i`.
 //!
 //! The same code for eight is compiled twice. With AVX-512VL the compiler makes one instruction of each
 //! rotation and of each three-way logic function, and keeps a whole block in registers.
@@ -15,7 +15,7 @@ use std::arch::x86_64::{
     _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
-use super::lanes::{Blocks, LANES, NARROW};
+use super::lanes::{Blocks, NARROW, WIDE};
 use super::{BLOCK, State};
 
 /// A set of vector instructions; holding one is the proof that this processor has it.
@@ -66,7 +66,7 @@ impl Vectors {
     }
 }
 
-/// Vectors for sixteen messages; holding one is the proof that this processor has them.
+/// Vectors for sixteen messages each; holding one is the proof that this processor has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wide(());
 
@@ -77,8 +77,13 @@ impl Wide {
         is_there.then_some(Self(()))
     }
 
-    /// Feeds each state the blocks of its lane, as many as the shortest lane has.
-    pub(super) fn compress(self, states: &mut [State; LANES], blocks: &Blocks<'_, LANES>) {
+    /// Feeds each state the blocks of its lane, as many as the shortest lane has. One set or two
+    /// take the same time.
+    pub(super) fn compress<const SETS: usize>(
+        self,
+        states: &mut [[State; WIDE]; SETS],
+        blocks: &[Blocks<'_, WIDE>; SETS],
+    ) {
         let Self(()) = self;
         // SAFETY: `self` was made only where the processor has the instructions.
         unsafe { wide::compress(states, blocks) }
@@ -122,11 +127,11 @@ macro_rules! step {
                 xor($w[($t + 13) % 16], $w[($t + 8) % 16]),
                 $w[($t + 2) % 16],
             );
-            $w[$t % 16] = rotate::<1, 31>(xor(mixed, $w[$t % 16]));
+            $w[$t % 16] = rotate_1(xor(mixed, $w[$t % 16]));
         }
         let sum = add(add($e, $k), add($w[$t % 16], $f($b, $c, $d)));
-        $e = add(sum, rotate::<5, 27>($a));
-        $b = rotate::<30, 2>($b);
+        $e = add(sum, rotate_5($a));
+        $b = rotate_30($b);
     };
 }
 
@@ -222,6 +227,24 @@ macro_rules! kernel {
             #[inline]
             fn xor(x: __m256i, y: __m256i) -> __m256i {
                 _mm256_xor_si256(x, y)
+            }
+
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn rotate_1(x: __m256i) -> __m256i {
+                rotate::<1, 31>(x)
+            }
+
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn rotate_5(x: __m256i) -> __m256i {
+                rotate::<5, 27>(x)
+            }
+
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn rotate_30(x: __m256i) -> __m256i {
+                rotate::<30, 2>(x)
             }
 
             #[target_feature(enable = $features)]

@@ -24,8 +24,8 @@ use crate::storage::{Meter, StorageError, Store};
 use crate::torrent::Event;
 use crate::torrent::event::{DiskFault, Notice, VerifyOutcome};
 
-/// Finished pieces hashed side by side.
-const VERIFY_BATCH: usize = hash::LANES;
+/// Finished pieces hashed side by side: no more, since each waits for the others with its buffer.
+const VERIFY_BATCH: usize = hash::LANES / 2;
 
 /// Finished pieces queued at most: enough to keep several workers in full batches.
 const VERIFY_MAX: usize = 64;

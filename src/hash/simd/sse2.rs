@@ -98,6 +98,24 @@ fn xor(x: __m128i, y: __m128i) -> __m128i {
 
 #[target_feature(enable = "sse2")]
 #[inline]
+fn rotate_1(x: __m128i) -> __m128i {
+    rotate::<1, 31>(x)
+}
+
+#[target_feature(enable = "sse2")]
+#[inline]
+fn rotate_5(x: __m128i) -> __m128i {
+    rotate::<5, 27>(x)
+}
+
+#[target_feature(enable = "sse2")]
+#[inline]
+fn rotate_30(x: __m128i) -> __m128i {
+    rotate::<30, 2>(x)
+}
+
+#[target_feature(enable = "sse2")]
+#[inline]
 fn rotate<const LEFT: i32, const RIGHT: i32>(x: __m128i) -> __m128i {
     _mm_or_si128(_mm_slli_epi32::<LEFT>(x), _mm_srli_epi32::<RIGHT>(x))
 }
