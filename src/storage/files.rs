@@ -7,6 +7,7 @@ mod handles;
 mod location;
 mod now;
 mod prefetch;
+mod reader;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -28,6 +29,7 @@ use location::Purpose;
 
 pub(super) use location::{Location, below_top};
 pub use now::ReadNow;
+pub(super) use reader::Reader;
 
 /// With more files than this to make durable, one `syncfs` is cheaper. Chosen.
 pub(super) const SYNC_SINGLY_MAX: usize = 64;
@@ -122,11 +124,7 @@ impl Files {
                 Place::Zeros => part.fill(0),
                 Place::File(file) => self.read_file(file, segment.offset, part)?,
                 Place::Side => self.read_file(self.side_number(), segment.offset, part)?,
-                Place::Nowhere => {
-                    return Err(StorageError::NotFound {
-                        path: self.location().top().join("(unselected)"),
-                    });
-                }
+                Place::Nowhere => return Err(self.unselected()),
             }
         }
         Ok(())
@@ -345,6 +343,18 @@ impl Files {
 
     fn read_file(&self, file: usize, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
         let handle = self.handle(file, Purpose::Read)?;
+        self.fill(file, &handle, offset, buf)?;
+        // Only now: it may have been written to while it was read.
+        self.check(file, &handle)
+    }
+
+    fn fill(
+        &self,
+        file: usize,
+        handle: &File,
+        offset: u64,
+        buf: &mut [u8],
+    ) -> Result<(), StorageError> {
         let first = handle.read_exact_at(buf, offset);
         let read = match first {
             // A disk that reports an error gets a second chance before the piece is given up.
@@ -353,12 +363,10 @@ impl Files {
             }
             result => result,
         };
-        read.map_err(|error| match (error.kind(), Stamp::of(&*handle)) {
+        read.map_err(|error| match (error.kind(), Stamp::of(handle)) {
             (io::ErrorKind::UnexpectedEof, Ok(now)) => self.changed(file, now.len),
             _ => self.fault("read", file, error),
-        })?;
-        // Only now: it may have been written to while it was read.
-        self.check(file, &handle)
+        })
     }
 
     fn write_file(&self, file: usize, offset: u64, data: &[u8]) -> Result<(), StorageError> {
@@ -457,6 +465,12 @@ impl Files {
             handle.set_len(want)?;
         }
         Ok(())
+    }
+
+    fn unselected(&self) -> StorageError {
+        StorageError::NotFound {
+            path: self.location().top().join("(unselected)"),
+        }
     }
 
     fn changed(&self, file: usize, after: u64) -> StorageError {

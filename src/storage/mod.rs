@@ -162,8 +162,7 @@ impl Store {
         let good = Mutex::new(Bitfield::empty(self.meta.layout().piece_count()));
         let job = pieces::Job {
             layout: self.meta.layout(),
-            read: |offset, buf: &mut [u8]| self.files.read(offset, buf),
-            prefetch: |offset, len| self.files.prefetch(offset, len),
+            files: &self.files,
             found: |piece, digest: Result<PieceHash, StorageError>| {
                 if digest.is_ok_and(|digest| digest == self.meta.piece_hash(piece)) {
                     let mut good = good.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use super::files::{Files, Reader};
 use super::{Meter, StorageError};
 use crate::hash::{self, LANES};
 use crate::ids::PieceHash;
@@ -11,28 +12,25 @@ use crate::layout::{Layout, PieceIndex};
 
 /// Bytes of a piece read at a time; a worker holds a strip for each lane. Chosen: so little that a
 /// second-level cache of 1 MiB holds what is about to be hashed.
-const STRIP: usize = 32 << 10;
+const STRIP: usize = 16 << 10;
 
 /// Bytes of each piece that the disk is asked for before they are read. The pieces of a group are
 /// read by turns, which a disk would have to guess.
 const AHEAD: usize = 512 << 10;
 
-/// Reads content, and takes the digest of each piece.
-pub(super) struct Job<'a, R, A, F> {
+/// Reads content, and takes the digest of each piece. Whether somebody wrote to a file meanwhile is
+/// for the caller to ask when all is done.
+pub(super) struct Job<'a, F> {
     /// How the content divides into pieces.
     pub(super) layout: &'a Layout,
-    /// Fills a buffer with the content from an offset on.
-    pub(super) read: R,
-    /// Is told which bytes from an offset on will be read soon.
-    pub(super) prefetch: A,
+    /// Where it lies.
+    pub(super) files: &'a Files,
     /// Takes each digest, from any thread, in any order; an error calls the rest off.
     pub(super) found: F,
 }
 
-impl<R, A, F> Job<'_, R, A, F>
+impl<F> Job<'_, F>
 where
-    R: Fn(u64, &mut [u8]) -> Result<(), StorageError> + Sync,
-    A: Fn(u64, usize) + Sync,
     F: Fn(PieceIndex, Result<PieceHash, StorageError>) -> Result<(), StorageError> + Sync,
 {
     /// Hashes `pieces` on `threads` threads.
@@ -56,12 +54,15 @@ where
         let work = || -> Result<(), StorageError> {
             let strip_len = STRIP.min(self.layout.nominal_piece_len() as usize);
             let mut strips = vec![0; LANES * strip_len];
+            let mut reader = self.files.reader();
             let take = || groups.get(next.fetch_add(1, Ordering::Relaxed)).copied();
             let mut group = take();
             while let Some(this) = group {
                 group = take();
                 let upcoming = group.unwrap_or_default();
-                if let Err(error) = self.hash_group(this, upcoming, &mut strips, meter) {
+                if let Err(error) =
+                    self.hash_group((this, upcoming), &mut reader, &mut strips, meter)
+                {
                     // Nobody takes another group.
                     next.store(groups.len(), Ordering::Relaxed);
                     return Err(error);
@@ -81,8 +82,8 @@ where
 
     fn hash_group(
         &self,
-        group: &[PieceIndex],
-        upcoming: &[PieceIndex],
+        (group, upcoming): (&[PieceIndex], &[PieceIndex]),
+        reader: &mut Reader<'_>,
         strips: &mut [u8],
         meter: &Meter,
     ) -> Result<(), StorageError> {
@@ -110,7 +111,7 @@ where
                 let strip = &mut strip[..left.min(strip_len)];
                 if fault.is_none() && !strip.is_empty() {
                     let offset = self.layout.piece_offset(piece) + begin as u64;
-                    *fault = (self.read)(offset, strip).err();
+                    *fault = reader.read(offset, strip).err();
                 }
                 meter.advance(strip.len() as u64);
                 parts.push(strip);
@@ -130,7 +131,7 @@ where
             let left = (self.layout.piece_len(piece) as usize).saturating_sub(begin);
             if left > 0 {
                 let offset = self.layout.piece_offset(piece) + begin as u64;
-                (self.prefetch)(offset, left.min(AHEAD));
+                self.files.prefetch(offset, left.min(AHEAD));
             }
         }
     }

@@ -147,8 +147,7 @@ pub fn hash_files(
     let hashes = Mutex::new(hashes);
     let job = Job {
         layout: &layout,
-        read: |offset, buf: &mut [u8]| files.read(offset, buf),
-        prefetch: |offset, len| files.prefetch(offset, len),
+        files: &files,
         found: |piece: crate::layout::PieceIndex, digest| {
             let mut hashes = hashes.lock().unwrap_or_else(PoisonError::into_inner);
             hashes[piece.as_usize()] = Some(digest?);
