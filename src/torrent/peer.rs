@@ -263,6 +263,17 @@ impl Peer {
         (window as usize).saturating_sub(self.asked.len())
     }
 
+    /// How many blocks may be asked for because they are a whole piece of `piece_len` bytes, which comes
+    /// within `time` at the present rate; 0 if it does not.
+    pub(super) fn whole_within(&self, time: Duration, piece_len: u32, now: Time) -> usize {
+        let in_time = u128::from(self.down.per_second(now)) * time.as_millis() / 1_000;
+        if self.snubbing || in_time < u128::from(piece_len) {
+            return 0;
+        }
+        let blocks = piece_len.div_ceil(BLOCK_LEN) as usize;
+        blocks.min((self.reqq as usize).saturating_sub(self.asked.len()))
+    }
+
     /// Payload that we asked for arrived.
     pub(super) fn note_block(&mut self, len: u64, now: Time) {
         self.down.add(len, now);
