@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::event::{CloseReason, Command, Notice, VerifyOutcome};
 use super::progress::{TrackerFault, WaitReason};
-use super::{Action, Event};
+use super::{Action, Event, TorrentConfig};
 use crate::tracker::{AnnounceEvent, AnnounceFailure, AnnounceResponse};
 use crate::wire::Message;
 use harness::{Bench, PIECE_BLOCKS, addr, disconnects, sent};
@@ -122,6 +122,36 @@ fn the_last_blocks_are_asked_of_a_fast_peer_too_and_cancelled_elsewhere() {
     });
     let was_moved = !bench.asked_of(slow).contains(&late[0]);
     assert!(cancelled || was_moved);
+}
+
+/// The most that is asked for at a time of a peer that sends so many blocks in 3 s, with a window of
+/// half a piece, once its rate is known.
+fn most_asked(blocks: u32) -> u32 {
+    let window = PIECE_BLOCKS / 2;
+    let mut bench = Bench::leech_with(200, |config| TorrentConfig {
+        window_start: window,
+        window_min: window,
+        window_max: window,
+        ..config
+    });
+    let peer = bench.connect_seed(1);
+    let asked = (0..blocks).map(|_| {
+        bench.pass(Duration::from_secs(3) / blocks);
+        let block = bench.next_of(peer);
+        let actions = bench.delivers(peer, block);
+        u32::try_from(Bench::requested(&actions).len()).unwrap()
+    });
+    asked.skip(PIECE_BLOCKS as usize).max().unwrap()
+}
+
+#[test]
+fn a_piece_is_asked_for_whole_of_whom_it_comes_from_within_a_second() {
+    assert_eq!(most_asked(3 * (PIECE_BLOCKS + 1)), PIECE_BLOCKS);
+    let slow = most_asked(3 * (PIECE_BLOCKS - 1));
+    assert!(
+        slow <= PIECE_BLOCKS / 2,
+        "more would lie about at a slow peer: {slow}"
+    );
 }
 
 #[test]

@@ -52,6 +52,10 @@ impl Bench {
         Self::new(pieces, Bitfield::empty(pieces), |config| config)
     }
 
+    pub(super) fn leech_with(pieces: u32, adjust: impl Fn(TorrentConfig) -> TorrentConfig) -> Self {
+        Self::new(pieces, Bitfield::empty(pieces), adjust)
+    }
+
     pub(super) fn seed(pieces: u32) -> Self {
         Self::new(pieces, Bitfield::full(pieces), |config| config)
     }
@@ -218,6 +222,12 @@ impl Bench {
         let mut blocks: Vec<Block> = asked.unwrap_or_default();
         blocks.sort();
         blocks
+    }
+
+    /// The block that this peer was asked for first.
+    pub(super) fn next_of(&self, peer: PeerKey) -> Block {
+        let peer = self.torrent.peers.find(peer).expect("is connected");
+        *peer.asked.front().expect("was asked for something")
     }
 
     pub(super) fn requested(actions: &[Action]) -> Vec<Block> {
