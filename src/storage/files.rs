@@ -348,27 +348,6 @@ impl Files {
         self.check(file, &handle)
     }
 
-    fn fill(
-        &self,
-        file: usize,
-        handle: &File,
-        offset: u64,
-        buf: &mut [u8],
-    ) -> Result<(), StorageError> {
-        let first = handle.read_exact_at(buf, offset);
-        let read = match first {
-            // A disk that reports an error gets a second chance before the piece is given up.
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                handle.read_exact_at(buf, offset)
-            }
-            result => result,
-        };
-        read.map_err(|error| match (error.kind(), Stamp::of(handle)) {
-            (io::ErrorKind::UnexpectedEof, Ok(now)) => self.changed(file, now.len),
-            _ => self.fault("read", file, error),
-        })
-    }
-
     fn write_file(&self, file: usize, offset: u64, data: &[u8]) -> Result<(), StorageError> {
         if self.kept.contains(&file) {
             return self.compare(file, offset, data);
@@ -465,12 +444,6 @@ impl Files {
             handle.set_len(want)?;
         }
         Ok(())
-    }
-
-    fn unselected(&self) -> StorageError {
-        StorageError::NotFound {
-            path: self.location().top().join("(unselected)"),
-        }
     }
 
     fn changed(&self, file: usize, after: u64) -> StorageError {

@@ -1,11 +1,14 @@
 //! Reading much of the content on one thread, and looking at the files only at the end.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::{Files, Purpose};
 use crate::storage::StorageError;
 use crate::storage::spans::Place;
+use crate::storage::stamp::Stamp;
 
 /// Reads on one thread without asking every time whether somebody else wrote to the file. Whoever
 /// has read all must ask [`Files::is_intact`] of every file before believing any of it.
@@ -22,6 +25,35 @@ impl Files {
         Reader {
             files: self,
             last: None,
+        }
+    }
+
+    /// Fills `buf` from `offset` of an open file on.
+    pub(super) fn fill(
+        &self,
+        file: usize,
+        handle: &File,
+        offset: u64,
+        buf: &mut [u8],
+    ) -> Result<(), StorageError> {
+        let first = handle.read_exact_at(buf, offset);
+        let read = match first {
+            // A disk that reports an error gets a second chance before the piece is given up.
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                handle.read_exact_at(buf, offset)
+            }
+            result => result,
+        };
+        read.map_err(|error| match (error.kind(), Stamp::of(handle)) {
+            (io::ErrorKind::UnexpectedEof, Ok(now)) => self.changed(file, now.len),
+            _ => self.fault("read", file, error),
+        })
+    }
+
+    /// What asking for content that is kept nowhere ends in.
+    pub(super) fn unselected(&self) -> StorageError {
+        StorageError::NotFound {
+            path: self.location().top().join("(unselected)"),
         }
     }
 }
