@@ -77,8 +77,8 @@ impl Wide {
         is_there.then_some(Self(()))
     }
 
-    /// Feeds each state the blocks of its lane, as many as the shortest lane has. One set or two
-    /// take the same time.
+    /// Feeds each state the blocks of its lane, as many as the shortest lane has. Two sets
+    /// take half as long again as one.
     pub(super) fn compress<const SETS: usize>(
         self,
         states: &mut [[State; WIDE]; SETS],
