@@ -116,18 +116,8 @@ impl Files {
     ///
     /// # Errors
     /// [`StorageError::Changed`] if a file has another stamp than its pieces were verified with.
-    pub(super) fn read(&self, offset: u64, mut buf: &mut [u8]) -> Result<(), StorageError> {
-        for segment in self.spans.segments(offset..offset + buf.len() as u64) {
-            let (part, rest) = buf.split_at_mut(segment.len);
-            buf = rest;
-            match segment.place {
-                Place::Zeros => part.fill(0),
-                Place::File(file) => self.read_file(file, segment.offset, part)?,
-                Place::Side => self.read_file(self.side_number(), segment.offset, part)?,
-                Place::Nowhere => return Err(self.unselected()),
-            }
-        }
-        Ok(())
+    pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
+        Reader::looking_always(self).read(offset, buf)
     }
 
     /// Writes `data` from `offset` of the content on; what is padding or kept nowhere is dropped.

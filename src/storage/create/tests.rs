@@ -284,6 +284,31 @@ fn padding_is_hashed_as_zeros() {
 }
 
 #[test]
+fn nobody_waits_for_the_end_of_a_big_file_that_somebody_writes_to() {
+    const LEN: u64 = 256 << 20;
+    let dir = tree(&[("a", "")]);
+    let file = fs::File::options()
+        .write(true)
+        .open(dir.path().join("t/a"))
+        .unwrap();
+    file.set_len(LEN).unwrap();
+    let list = scan(&[dir.path().join("t")], &all(), 2).unwrap();
+    let arranged = builder(&list, 1 << 20).arrange().unwrap();
+    file.set_len(LEN + 1).unwrap();
+    let meter = Meter::new();
+    let refused = hashed(&list, &arranged, 1 << 20, 2, &meter).unwrap_err();
+    assert!(
+        matches!(refused, StorageError::Changed { .. }),
+        "{refused:?}"
+    );
+    assert!(
+        meter.done() < LEN / 2,
+        "{} bytes were hashed in vain",
+        meter.done()
+    );
+}
+
+#[test]
 fn a_file_that_changes_after_it_was_found_is_an_error() {
     let dir = tree(&[("a", "four"), ("b", "same")]);
     let list = scan(&[dir.path().join("t")], &all(), 2).unwrap();
