@@ -1,5 +1,7 @@
 //! `swarm fetch`: gets files, gives what is already here meanwhile, and ends when that is fair.
 
+mod stopped;
+
 use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -23,12 +25,12 @@ use super::screen::{done_parts, stopped_line};
 use super::seed::quoted;
 use super::text::{Style, Text};
 use super::transfer::{Content, Happened, Transfer};
-use super::units::{percent, show_counted, show_size, show_took};
+use super::units::{show_counted, show_size, show_took};
 use super::{App, select, show, units};
 use crate::metainfo::Metainfo;
 use crate::metainfo::escape::escape;
 use crate::storage::{Allocate, FetchOptions, HashCache, Opened, Store};
-use crate::torrent::event::DiskFault;
+use stopped::{again, disk_failure, stalled};
 
 /// The arguments of `swarm fetch`.
 #[derive(Debug, Args)]
@@ -215,7 +217,8 @@ fn fetch(args: &FetchArgs, order: &Order, app: &mut App<'_>) -> Result<Exit, Cli
     let ended = if opened.already_complete {
         serve(&mut transfer, None, app).map(|()| Exit::Done)
     } else {
-        transfer_all(args, meta, &mut transfer, app)
+        let again = again(args, &store);
+        transfer_all((args, again), meta, &mut transfer, app)
     };
     let written = app.printer.elapsed();
     let ended = transfer.stop(ended, app)?;
@@ -305,14 +308,14 @@ fn tell_already_complete(target: &Path, have: u32, app: &mut App<'_>) {
 
 /// Downloads, publishes, runs the hook, and serves those who are not finished yet.
 fn transfer_all(
-    args: &FetchArgs,
+    (args, again): (&FetchArgs, &str),
     meta: &Metainfo,
     transfer: &mut Transfer,
     app: &mut App<'_>,
 ) -> Result<Exit, CliError> {
     let path = loop {
-        if let Ending::Stopped(exit) = download(args, transfer, app)? {
-            let line = stopped_line(transfer.progress());
+        if let Ending::Stopped(exit) = download((args, again), transfer, app)? {
+            let line = stopped_line(transfer.progress(), again);
             app.printer.end_status();
             app.printer.say(&line);
             return Ok(exit);
@@ -334,14 +337,16 @@ fn transfer_all(
 }
 
 fn download(
-    args: &FetchArgs,
+    (args, again): (&FetchArgs, &str),
     transfer: &mut Transfer,
     app: &mut App<'_>,
 ) -> Result<Ending, CliError> {
     loop {
         match transfer.step(app)? {
             Happened::Complete => return Ok(Ending::Complete),
-            Happened::DiskFault(fault) => return Err(disk_failure(&fault, args, transfer)),
+            Happened::DiskFault(fault) => {
+                return Err(disk_failure(&fault, (args, again), transfer));
+            }
             Happened::Nothing => {}
         }
         if transfer.progress().complete {
@@ -355,39 +360,9 @@ fn download(
         }
         transfer.show_fetching(app);
         if !args.stall_timeout.is_zero() && transfer.stalled(app) >= args.stall_timeout {
-            return Err(stalled(args, transfer));
+            return Err(stalled((args, again), transfer));
         }
     }
-}
-
-fn stalled(args: &FetchArgs, transfer: &Transfer) -> CliError {
-    let progress = transfer.progress();
-    let timeout = humantime::format_duration(args.stall_timeout);
-    if transfer.has_met_peer() {
-        let percent = percent(progress.done_bytes, progress.wanted_bytes);
-        let what = format!("nothing came for {timeout}: stopped at {percent} %");
-        CliError::new(Exit::Incomplete, what).help("run the same command to resume")
-    } else {
-        CliError::new(Exit::Network, format!("no peer was found within {timeout}"))
-            .help("--peer HOST:PORT of a machine that has it, or -t with a tracker")
-    }
-}
-
-fn disk_failure(fault: &DiskFault, args: &FetchArgs, transfer: &Transfer) -> CliError {
-    let progress = transfer.progress();
-    let percent = percent(progress.done_bytes, progress.wanted_bytes);
-    let why = match fault {
-        DiskFault::NoSpace(_) => {
-            format!(
-                "no space left in {}",
-                escape(args.dir.as_os_str().as_encoded_bytes())
-            )
-        }
-        DiskFault::Other(why) => why.clone(),
-    };
-    CliError::new(Exit::Disk, format!("{why}: stopped at {percent} %"))
-        .because(fault)
-        .help("make room and run the same command to resume")
 }
 
 fn tell_complete(transfer: &Transfer, path: &Path, limit: Option<u64>, app: &mut App<'_>) {

@@ -210,6 +210,11 @@ impl Store {
         layout.pieces().filter(is_lacking).collect()
     }
 
+    /// Whether what is missing is written under its real name, since a part of it was there.
+    pub fn is_in_place(&self) -> bool {
+        matches!(*self.output(), Output::InPlace(_))
+    }
+
     /// A directory on the file system that is written to, for files that have no name; `None` when
     /// everything is there.
     pub fn scratch_dir(&self) -> Option<PathBuf> {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -156,6 +157,30 @@ def test_a_file_that_changes_beneath_a_seed_does_no_harm(
     healthy = ours.seed(shared.processes, shared.manifest, shared.original)
     shared.words[1] = ours.address(healthy)
     shared.finish(tmp_path / "out")
+
+
+def test_what_was_stopped_in_place_goes_on_as_the_screen_says(
+    tmp_path: Path, processes: Processes
+) -> None:
+    """A directory that is there already is filled in place, and --repair keeps what came."""
+    original, manifest, folder = tmp_path / "tree", tmp_path / "tree.torrent", tmp_path / "out"
+    original.mkdir()
+    fill(original / "large.bin", SIZE)
+    fill(original / "small.bin", KIB)
+    ours.create(original, manifest, "-s", str(PIECE))
+    seed = ours.seed(processes, manifest, original)
+    words = ["--peer", ours.address(seed), "--no-seed", *ours.ALONE]
+    (folder / "tree").mkdir(parents=True)
+    slowly = ["--download-limit", "2M", "--progress", "plain", "--progress-interval", "100ms"]
+    argv = [ours.BINARY, "fetch", manifest, "-d", folder, *words, *slowly]
+    first = processes.start(argv, "fetch")
+    wait_until("a tenth is there", lambda: bool(re.search(r" [1-9]\d% ", first.stderr())), 20)
+    assert first.stop(timeout=5) == 143
+    assert "run it again with --repair to resume" in first.stderr(), first.tail()
+    again = ours.fetch(processes, manifest, folder, *words[:3], "--json-pieces", "--repair")
+    again.succeed(30)
+    assert 0 < len(again.events("piece")) < SIZE // PIECE
+    assert_same(original, folder / "tree")
 
 
 def test_sigterm_ends_within_two_seconds_and_a_rerun_resumes(

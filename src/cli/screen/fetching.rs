@@ -176,10 +176,8 @@ pub(in crate::cli) fn done_parts(
     parts
 }
 
-/// What was going on when a fetch was stopped.
-pub(in crate::cli) fn stopped_line(progress: &Progress) -> Text {
+/// How far a fetch was when it was stopped, and what to type to go on.
+pub(in crate::cli) fn stopped_line(progress: &Progress, again: &str) -> Text {
     let percent = percent(progress.done_bytes, progress.wanted_bytes);
-    Text::new(format!(
-        " stopped at {percent} %, run the same command to resume"
-    ))
+    Text::new(format!(" stopped at {percent} %, {again}"))
 }

@@ -397,5 +397,5 @@ fn the_end_of_a_fetch_is_summed_up() {
     Done  ubuntu.iso  5.66 GiB in 0:53 (109 MiB/s) · 13% from seeds, 87% from peers
       sent 2 GiB · 0 bad pieces
     ");
-    insta::assert_snapshot!(stopped_line(&half_way()).render(false).trim_start(), @"stopped at 57 %, run the same command to resume");
+    insta::assert_snapshot!(stopped_line(&half_way(), "run the same command to resume").render(false).trim_start(), @"stopped at 57 %, run the same command to resume");
 }
