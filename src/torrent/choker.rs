@@ -46,6 +46,8 @@ pub(super) struct Candidate {
     pub(super) is_miser: bool,
     /// It had a slot a moment ago and asked for nothing.
     pub(super) declined: bool,
+    /// It had a piece of us at least and never gave anything.
+    pub(super) only_takes: bool,
 }
 
 /// Whether we still need pieces.
@@ -174,46 +176,31 @@ impl Choker {
             }
         };
         let keeps = |c: &Candidate| !is_round && c.unchoked && !self.is_unused(c, now);
-        // Best first: who keeps the slot, who gives most, who waited longest.
+        // Best first: who keeps the slot, who gives most, who may give yet, who waited longest.
         let is_last = |c: &Candidate| c.declined || self.is_unused(c, now);
         wanting.sort_by_key(|c| {
             let gives = std::cmp::Reverse(gives(c));
-            (!keeps(c), !is_round && is_last(c), gives, c.changed)
+            let is_last = !is_round && is_last(c);
+            (!keeps(c), is_last, gives, c.only_takes, c.changed)
         });
-        let regular = self.slots - 1;
         // Whose turn is over competes with what it gave meanwhile, but has no second turn in a row.
-        let expired = now >= self.optimistic_until;
-        let former = if expired {
-            self.optimistic.take()
-        } else {
-            None
+        let former = self.optimistic.filter(|_| now >= self.optimistic_until);
+        let holder = self.optimistic.filter(|_| now < self.optimistic_until);
+        let (regular, rest): (Vec<&Candidate>, Vec<&Candidate>) = {
+            let mut places = 0..self.slots - 1;
+            let mut is_regular = |c: &Candidate| Some(c.peer) != holder && places.next().is_some();
+            wanting.iter().partition(|c| is_regular(c))
         };
-        let mut chosen: Vec<PeerKey> = wanting
-            .iter()
-            .map(|c| c.peer)
-            .filter(|&peer| Some(peer) != self.optimistic)
-            .collect();
-        chosen.truncate(regular);
-        let rest: Vec<PeerKey> = wanting
-            .iter()
-            .map(|c| c.peer)
-            .filter(|peer| !chosen.contains(peer))
-            .collect();
-        let holder = self.optimistic.filter(|peer| rest.contains(peer));
-        let optimistic = holder.unwrap_or_else(|| {
-            self.optimistic_until = now + self.optimistic_interval;
-            // Not the one who just had it, if there is any other.
-            let fresh: Vec<PeerKey> = rest
-                .iter()
-                .copied()
-                .filter(|&peer| Some(peer) != former)
-                .collect();
-            let pool = if fresh.is_empty() { &rest } else { &fresh };
-            pool[rng.random_range(0..pool.len())]
-        });
+        let optimistic = match holder.filter(|peer| rest.iter().any(|c| c.peer == *peer)) {
+            Some(holder) => holder,
+            None => {
+                self.optimistic_until = now + self.optimistic_interval;
+                stranger(&rest, former, rng)
+            }
+        };
         self.optimistic = Some(optimistic);
-        chosen.push(optimistic);
-        chosen
+        let regular = regular.iter().map(|c| c.peer);
+        regular.chain([optimistic]).collect()
     }
 
     /// A piece each, to whoever waited longest.
@@ -246,6 +233,15 @@ impl Choker {
     }
 }
 
+/// Whom to try next: not who just had the slot, nor who takes and gives nothing, if there is any
+/// other. `rest` is not empty.
+fn stranger(rest: &[&Candidate], former: Option<PeerKey>, rng: &mut ChaCha8Rng) -> PeerKey {
+    let rank = |c: &Candidate| (Some(c.peer) == former, c.only_takes);
+    let best = rest.iter().map(|c| rank(c)).min();
+    let pool: Vec<_> = rest.iter().filter(|c| Some(rank(c)) == best).collect();
+    pool[rng.random_range(0..pool.len())].peer
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -275,6 +271,7 @@ mod tests {
             idle_since: None,
             is_miser: false,
             declined: false,
+            only_takes: false,
         }
     }
 
@@ -403,6 +400,39 @@ mod tests {
             })
             .count();
         assert!((5..45).contains(&turns), "{turns} of 100 rounds");
+    }
+
+    #[test]
+    fn who_took_and_gave_nothing_gets_no_slot_while_others_wait() {
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
+        let mut peers: Vec<Candidate> = (1..=6).map(|key| candidate(key, 0)).collect();
+        peers[4].only_takes = true;
+        peers[5].only_takes = true;
+        let mut served = BTreeMap::new();
+        for round in 1..=100 {
+            for key in decide(&mut choker, &mut peers, Side::Leech, secs(round * 10)) {
+                *served.entry(key).or_insert(0) += 1;
+            }
+        }
+        assert!(served.keys().eq(&[1, 2, 3, 4]), "{served:?}");
+    }
+
+    #[test]
+    fn who_took_and_gave_nothing_gets_the_slot_that_nobody_else_wants() {
+        let mut choker = Choker::new(&config(), 1 << 20, Time::ZERO);
+        let mut peers: Vec<Candidate> = (1..=4).map(|key| candidate(key, 900)).collect();
+        peers[2].only_takes = true;
+        peers[3].only_takes = true;
+        (peers[2].gives, peers[3].gives) = (0, 0);
+        let turns =
+            (1..=40).map(|round| decide(&mut choker, &mut peers, Side::Leech, secs(round * 10)));
+        let served: Vec<Vec<u64>> = turns.collect();
+        for rider in [3, 4] {
+            assert!(
+                served.iter().any(|chosen| chosen.contains(&rider)),
+                "{served:?}"
+            );
+        }
     }
 
     #[test]

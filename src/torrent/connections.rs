@@ -204,6 +204,7 @@ impl Torrent {
     /// Gives the upload slots to those who should have them now.
     pub(super) fn rechoke(&mut self, now: Time) {
         let misers = self.misers(now);
+        let piece_len = u64::from(self.content.layout.nominal_piece_len());
         let mut candidates: Vec<Candidate> = self
             .peers
             .iter()
@@ -219,6 +220,7 @@ impl Torrent {
                 idle_since: peer.idle_since,
                 is_miser: misers.contains(&key),
                 declined: peer.declined.is_some_and(|at| now.since(at) < DECLINED_FOR),
+                only_takes: peer.only_takes(piece_len),
             })
             .collect();
         let side = self.side();

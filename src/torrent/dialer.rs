@@ -201,7 +201,6 @@ impl Dialer {
         if connected + self.dialling >= self.peers_max {
             return Vec::new();
         }
-        let is_full = self.dialling >= self.dials_max;
         let mut due: Vec<(Teller, u32, Time, u32, SocketAddr)> = self
             .candidates
             .iter()
@@ -210,7 +209,7 @@ impl Dialer {
                 c.state == State::Idle
                     && c.next_try <= now
                     && !is_banned
-                    && (!is_full || self.may_dial(c.teller, connected))
+                    && self.may_dial(c.teller, connected)
             })
             .map(|(&addr, c)| (c.teller, c.failures, c.next_try, rng.next_u32(), addr))
             .collect();

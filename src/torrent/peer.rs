@@ -234,6 +234,11 @@ impl Peer {
         self.have.is_full()
     }
 
+    /// Whether it had a piece of us at least and never gave anything.
+    pub(super) const fn only_takes(&self, piece_len: u64) -> bool {
+        self.received == 0 && self.sent >= piece_len
+    }
+
     /// Whether it may be asked for anything.
     pub(super) fn lets_ask(&self) -> bool {
         !self.peer_choking || !self.allowed_fast.is_empty()

@@ -1,4 +1,4 @@
-//! Who is served when: piece by piece, rarest first, within the upload limit.
+//! Who is served when: piece by piece, who is behind first, then rarest first, within the upload limit.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -23,6 +23,11 @@ const REFILL_PART: u64 = 4;
 /// Others whose pieces are rarer are served first for this long at most. Chosen: long enough for the
 /// turns of many pieces, short enough that nobody takes us for gone.
 const PASSED_OVER_MAX: Duration = Duration::from_secs(1);
+
+/// Who is behind by such a part of the pieces is served first, whatever is rare. Simulated, uplinks of 10
+/// to 1,000 Mbit/s: 86.6 % of the bound without, 90.7 % with fifths, 90.5 % with tenths, which serve free
+/// riders least; among equals nothing changes.
+const PROGRESS_STEPS: u64 = 10;
 
 /// Whose turn it was last.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +62,8 @@ enum Rank {
     Begun,
     /// It waits too long, since then.
     Overdue(Time),
-    /// So many have the piece that it wants.
-    Holders(u32),
+    /// It is so far, and so many have the piece that it wants.
+    Behind { steps: u64, holders: u32 },
 }
 
 /// How a turn ended.
@@ -111,8 +116,8 @@ impl Torrent {
         self.note_who_waits(patience, now);
     }
 
-    /// Who can be served, in order: whose piece is begun; who has waited too long, longest first;
-    /// then whose piece fewest have, so that soon others can pass it on too; then in turn.
+    /// Who can be served, in order: whose piece is begun; who has waited too long, longest first; who is
+    /// behind; then whose piece fewest have, so that soon others can pass it on too; then in turn.
     fn waiting(&self, patience: Duration, now: Time) -> VecDeque<PeerKey> {
         let Turn { peer: last, piece } = self.turn;
         let mut waiting: Vec<(Rank, bool, PeerKey)> = self
@@ -124,9 +129,10 @@ impl Torrent {
                 let first = peer.wants.front().map(|block| block.piece());
                 let rank = match first {
                     _ if key == last && first == piece => Rank::Begun,
-                    Some(first) if waited < PASSED_OVER_MAX => {
-                        Rank::Holders(self.availability.of(first))
-                    }
+                    Some(first) if waited < PASSED_OVER_MAX => Rank::Behind {
+                        steps: self.steps_of(peer),
+                        holders: self.availability.of(first),
+                    },
                     _ => Rank::Overdue(peer.waits_since),
                 };
                 (rank, key <= last, key)
@@ -134,6 +140,19 @@ impl Torrent {
             .collect();
         waiting.sort_unstable();
         waiting.into_iter().map(|(.., key)| key).collect()
+    }
+
+    /// How far the peer is. Who fetches from few that are fast would else be the last to finish, long after
+    /// the others, and all uplinks together cannot fill one downlink. Who takes and gives nothing counts as
+    /// being as far as we are: it has no precedence for it.
+    fn steps_of(&self, peer: &Peer) -> u64 {
+        let piece_len = u64::from(self.content.layout.nominal_piece_len());
+        let pieces = if peer.only_takes(piece_len) {
+            self.have.count()
+        } else {
+            peer.have.count()
+        };
+        u64::from(pieces) * PROGRESS_STEPS / u64::from(self.have.len())
     }
 
     /// Takes what this peer wants of one piece.

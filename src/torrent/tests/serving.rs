@@ -75,6 +75,41 @@ fn what_fewest_have_is_served_first() {
     assert!(rare.is_some() && rare < common, "{next:?}");
 }
 
+/// The places of a peer that is far and wants what fewest have, and of one that is behind.
+fn places_of_far_and_behind(
+    bench: &mut Bench,
+    serving: Vec<Action>,
+    behind: PeerKey,
+) -> [usize; 2] {
+    let far = fetcher(bench, 3, &[0, 1, 2, 3, 8]);
+    fetcher(bench, 4, &[8]);
+    assert_eq!(asks_for(bench, behind, 8), []);
+    assert_eq!(asks_for(bench, far, 9), []);
+    let next = sends(bench, serving);
+    let place = |wanted| next.iter().position(|&served| served == wanted);
+    [(far, 9), (behind, 8)].map(|wanted| place(wanted).expect("all are served"))
+}
+
+#[test]
+fn who_is_behind_is_served_before_what_fewest_have() {
+    let (mut bench, serving) = busy_seed();
+    let behind = fetcher(&mut bench, 2, &[]);
+    let [far, behind] = places_of_far_and_behind(&mut bench, serving, behind);
+    assert!(behind < far);
+}
+
+#[test]
+fn who_is_behind_and_only_takes_has_no_precedence() {
+    let mut bench = Bench::seed(20);
+    let taker = fetcher(&mut bench, 2, &[]);
+    let taken = asks_for(&mut bench, taker, 5);
+    sends(&mut bench, taken);
+    let busy = fetcher(&mut bench, 1, &[]);
+    let serving = asks_for(&mut bench, busy, 0);
+    let [far, behind] = places_of_far_and_behind(&mut bench, serving, taker);
+    assert!(far < behind);
+}
+
 #[test]
 fn nobody_is_passed_over_for_longer_than_a_second() {
     let slow = |config| TorrentConfig {
