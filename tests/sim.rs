@@ -252,14 +252,14 @@ fn scarce(ride: bool, leaves: Departure) -> (f64, f64) {
     let megabit = 1_000_000 / 8;
     let mut hosts = vec![Host::seed(20 * megabit)];
     hosts.resize(61, Host::leech(20 * megabit));
-    let rides = |host: usize| ride && matches!(host % 10, 3 | 6 | 9);
+    let only_takes = |host: usize| ride && matches!(host % 10, 3 | 6 | 9);
     for (index, host) in hosts.iter_mut().enumerate() {
         host.delay = Duration::from_millis(10);
         host.down = 100 * megabit;
         if index > 0 {
             host.leaves = leaves;
         }
-        if rides(index) {
+        if only_takes(index) {
             host.behaviour = Behaviour::FreeRider;
         }
     }
@@ -268,7 +268,7 @@ fn scarce(ride: bool, leaves: Departure) -> (f64, f64) {
     scenario.time_max = Duration::from_secs(3_600);
     scenario.checked = false;
     let outcome = Simulation::new(scenario).run(&mut |_| {});
-    let (riders, givers): (Vec<usize>, Vec<usize>) = (1..61).partition(|&host| rides(host));
+    let (riders, givers): (Vec<usize>, Vec<usize>) = (1..61).partition(|&host| only_takes(host));
     let mean = |hosts: Vec<usize>| {
         let took = hosts
             .iter()

@@ -186,21 +186,24 @@ impl Choker {
         // Whose turn is over competes with what it gave meanwhile, but has no second turn in a row.
         let former = self.optimistic.filter(|_| now >= self.optimistic_until);
         let holder = self.optimistic.filter(|_| now < self.optimistic_until);
-        let (regular, rest): (Vec<&Candidate>, Vec<&Candidate>) = {
-            let mut places = 0..self.slots - 1;
-            let mut is_regular = |c: &Candidate| Some(c.peer) != holder && places.next().is_some();
-            wanting.iter().partition(|c| is_regular(c))
-        };
-        let optimistic = match holder.filter(|peer| rest.iter().any(|c| c.peer == *peer)) {
-            Some(holder) => holder,
-            None => {
-                self.optimistic_until = now + self.optimistic_interval;
-                stranger(&rest, former, rng)
-            }
-        };
+        let mut chosen: Vec<PeerKey> = wanting
+            .iter()
+            .map(|c| c.peer)
+            .filter(|&peer| Some(peer) != holder)
+            .take(self.slots - 1)
+            .collect();
+        let rest: Vec<&Candidate> = wanting
+            .iter()
+            .filter(|c| !chosen.contains(&c.peer))
+            .collect();
+        let holder = holder.filter(|&peer| rest.iter().any(|c| c.peer == peer));
+        let optimistic = holder.unwrap_or_else(|| {
+            self.optimistic_until = now + self.optimistic_interval;
+            stranger(&rest, former, rng)
+        });
         self.optimistic = Some(optimistic);
-        let regular = regular.iter().map(|c| c.peer);
-        regular.chain([optimistic]).collect()
+        chosen.push(optimistic);
+        chosen
     }
 
     /// A piece each, to whoever waited longest.

@@ -102,8 +102,8 @@ fn who_is_behind_is_served_before_what_fewest_have() {
 fn who_is_behind_and_only_takes_has_no_precedence() {
     let mut bench = Bench::seed(20);
     let taker = fetcher(&mut bench, 2, &[]);
-    let taken = asks_for(&mut bench, taker, 5);
-    sends(&mut bench, taken);
+    let serving = asks_for(&mut bench, taker, 5);
+    sends(&mut bench, serving);
     let busy = fetcher(&mut bench, 1, &[]);
     let serving = asks_for(&mut bench, busy, 0);
     let [far, behind] = places_of_far_and_behind(&mut bench, serving, taker);
