@@ -97,9 +97,11 @@ impl Simulation {
         let mut nodes = Vec::with_capacity(scenario.hosts.len());
         for (index, host) in (0..).zip(&scenario.hosts) {
             let id = PeerId::ours(rng.random());
-            let mut config = adjust(TorrentConfig::new(id, 6881));
+            let mut config = adjust(TorrentConfig {
+                pex,
+                ..TorrentConfig::new(id, 6881)
+            });
             config.open_pieces_max = (MEMORY / piece_len).max(OPEN_PIECES_MIN);
-            config.pex = pex;
             config.unchoke_slots = scenario.slots.unwrap_or(config.unchoke_slots);
             let torrent = new_torrent(&scenario, host, config, rng.random());
             nodes.push(Node::new(torrent, id, *host));

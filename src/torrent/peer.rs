@@ -234,9 +234,9 @@ impl Peer {
         self.have.is_full()
     }
 
-    /// Whether it had a piece of us at least and never gave anything.
+    /// Whether it had a piece of us at least and never gave anything that we asked for.
     pub(super) const fn only_takes(&self, piece_len: u64) -> bool {
-        self.received == 0 && self.sent >= piece_len
+        self.received <= self.unasked_bytes as u64 && self.sent >= piece_len
     }
 
     /// Whether it may be asked for anything.

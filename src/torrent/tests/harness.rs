@@ -64,6 +64,14 @@ impl Bench {
         Self::new(pieces, Bitfield::full(pieces), adjust)
     }
 
+    /// It lacks the last piece alone.
+    pub(super) fn leech_at_the_end(pieces: u32) -> Self {
+        let mut have = Bitfield::full(pieces);
+        let last = content(pieces).layout.piece(pieces - 1).expect("exists");
+        have.remove(last);
+        Self::new(pieces, have, |config| config)
+    }
+
     pub(super) fn leech_limited(pieces: u32, download: u64) -> Self {
         Self::new(pieces, Bitfield::empty(pieces), |config| TorrentConfig {
             download_limit: Some(download),

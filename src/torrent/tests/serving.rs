@@ -75,39 +75,56 @@ fn what_fewest_have_is_served_first() {
     assert!(rare.is_some() && rare < common, "{next:?}");
 }
 
-/// The places of a peer that is far and wants what fewest have, and of one that is behind.
-fn places_of_far_and_behind(
-    bench: &mut Bench,
-    serving: Vec<Action>,
-    behind: PeerKey,
-) -> [usize; 2] {
+/// Whether a peer that is behind is served before one that is further and wants what fewest have.
+fn is_behind_first(bench: &mut Bench, behind: PeerKey) -> bool {
+    let busy = fetcher(bench, 1, &[]);
+    let serving = asks_for(bench, busy, 0);
     let far = fetcher(bench, 3, &[0, 1, 2, 3, 8]);
     fetcher(bench, 4, &[8]);
     assert_eq!(asks_for(bench, behind, 8), []);
     assert_eq!(asks_for(bench, far, 9), []);
     let next = sends(bench, serving);
     let place = |wanted| next.iter().position(|&served| served == wanted);
-    [(far, 9), (behind, 8)].map(|wanted| place(wanted).expect("all are served"))
+    let [far, behind] = [(far, 9), (behind, 8)].map(place);
+    assert!(far.is_some() && behind.is_some(), "{next:?}");
+    behind < far
 }
 
 #[test]
 fn who_is_behind_is_served_before_what_fewest_have() {
-    let (mut bench, serving) = busy_seed();
+    let mut bench = Bench::leech_at_the_end(20);
     let behind = fetcher(&mut bench, 2, &[]);
-    let [far, behind] = places_of_far_and_behind(&mut bench, serving, behind);
-    assert!(behind < far);
+    assert!(is_behind_first(&mut bench, behind));
 }
 
 #[test]
 fn who_is_behind_and_only_takes_has_no_precedence() {
-    let mut bench = Bench::seed(20);
+    let mut bench = Bench::leech_at_the_end(20);
     let taker = fetcher(&mut bench, 2, &[]);
     let serving = asks_for(&mut bench, taker, 5);
     sends(&mut bench, serving);
-    let busy = fetcher(&mut bench, 1, &[]);
-    let serving = asks_for(&mut bench, busy, 0);
-    let [far, behind] = places_of_far_and_behind(&mut bench, serving, taker);
-    assert!(far < behind);
+    assert!(!is_behind_first(&mut bench, taker));
+}
+
+#[test]
+fn who_was_sent_much_is_not_behind_whatever_he_announces() {
+    let mut bench = Bench::leech_at_the_end(20);
+    let silent = fetcher(&mut bench, 2, &[19]);
+    bench.says(silent, Message::Unchoke);
+    let block = bench.next_of(silent);
+    bench.delivers(silent, block);
+    for piece in 10..16 {
+        let serving = asks_for(&mut bench, silent, piece);
+        sends(&mut bench, serving);
+    }
+    assert!(!is_behind_first(&mut bench, silent));
+}
+
+#[test]
+fn to_a_seed_nobody_is_behind() {
+    let mut bench = Bench::seed(20);
+    let behind = fetcher(&mut bench, 2, &[]);
+    assert!(!is_behind_first(&mut bench, behind));
 }
 
 #[test]
