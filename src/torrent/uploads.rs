@@ -1,4 +1,4 @@
-//! Who is served when: piece by piece, who is behind first, then rarest first, within the upload limit.
+//! Who is served when: piece by piece, who is behind first, then rarest first, within the limit.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -20,13 +20,12 @@ const STUCK_BLOCKS: u64 = 4;
 /// Sockets are given more when this part of what they may hold is gone: several blocks at a time.
 const REFILL_PART: u64 = 4;
 
-/// Others who are behind, or whose pieces are rarer, are served first for this long at most. Chosen: long enough for the
-/// turns of many pieces, short enough that nobody takes us for gone.
+/// Others who are behind, or whose pieces are rarer, are served first for this long at most. Chosen: long
+/// enough for the turns of many pieces, short enough that nobody takes us for gone.
 const PASSED_OVER_MAX: Duration = Duration::from_secs(1);
 
 /// Who has fewer of so many parts of the pieces is served first, whatever is rare. Simulated, uplinks of 10
-/// to 1,000 Mbit/s: 86.6 % of the bound without, 91.3 % with; among equals nothing changes. Fifths and
-/// twentieths are as good (`docs/scheduling.md`).
+/// to 1,000 Mbit/s: 86.6 % of the bound without, 91.3 % with; among equals nothing changes.
 const PROGRESS_STEPS: u64 = 10;
 
 /// Whose turn it was last.
@@ -142,11 +141,12 @@ impl Torrent {
         waiting.into_iter().map(|(.., key)| key).collect()
     }
 
-    /// In which part of the pieces the peer is, while we fetch ourselves; to who is complete all are equal. Who fetches from few that are fast would else be the last
-    /// to finish, long after the others, and all uplinks together cannot fill one downlink.
+    /// In which part of the pieces the peer is. Who fetches from few that are fast would else be the last to
+    /// finish, long after the others, and all uplinks together cannot fill one downlink.
     ///
     /// It has what we sent it, whatever it announces. Who takes and gives nothing counts as being as far as
-    /// we are at least: it has no precedence for being behind.
+    /// we are at least: it has no precedence for being behind. While we are complete all are equal, since
+    /// nobody can give us anything.
     fn steps_of(&self, peer: &Peer) -> u64 {
         if self.is_complete() {
             return 0;
