@@ -35,6 +35,9 @@ pub(super) fn run(args: &BenchArgs, app: &mut App<'_>) -> Result<Exit, CliError>
         .as_ref()
         .map(|path| report_dir::read(&app.dir.join(path), app.dir));
     let earlier = earlier.transpose()?;
+    if let Some(out) = &args.out {
+        report_dir::prepare(&app.dir.join(out), app.dir)?;
+    }
     let mut outlook = Outlook::new(&plan);
     let scene = Scene::prepare(&plan, app)?;
     let mut results = Results {

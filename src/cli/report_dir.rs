@@ -8,20 +8,22 @@ use super::error::{CliError, Exit};
 use super::fault::shown;
 use crate::report::{Results, render};
 
-/// Writes every form of the report to `out`, which is created if it is missing, and gives back
-/// what it wrote in one line. Files of an earlier report are replaced. Paths are shown as seen
-/// from `dir`.
+/// Makes the directory, and sees whether a file can be made in it: before the work that the report is of.
 ///
 /// # Errors
-/// If the directory cannot be made or a file not written.
+/// If it cannot be made, or no file in it.
+pub(super) fn prepare(out: &Path, dir: &Path) -> Result<(), CliError> {
+    fs::create_dir_all(out).map_err(|error| failed("create", (out, dir), &error))?;
+    let probed = tempfile::tempfile_in(out).map(drop);
+    probed.map_err(|error| failed("write into", (out, dir), &error))
+}
+
+/// Writes every form of the report to the directory that [`prepare`] made, and gives back what it wrote
+/// in one line. Files of an earlier report are replaced. Paths are shown as seen from `dir`.
+///
+/// # Errors
+/// If a file cannot be written.
 pub(super) fn write(results: &Results, out: &Path, dir: &Path) -> Result<String, CliError> {
-    let failed = |what: &str, path: &Path, error: &io::Error| {
-        let what = format!("cannot {what} {}: {}", shown(path, dir), error.kind());
-        CliError::new(Exit::Disk, what)
-            .because(error)
-            .help(advice(error.kind()))
-    };
-    fs::create_dir_all(out).map_err(|error| failed("create", out, &error))?;
     let pictures = render::svgs(results);
     let count = pictures.len();
     let texts = [
@@ -32,7 +34,7 @@ pub(super) fn write(results: &Results, out: &Path, dir: &Path) -> Result<String,
     let texts = texts.map(|(name, text)| (name.to_owned(), text));
     for (name, text) in texts.into_iter().chain(pictures) {
         let path = out.join(name);
-        fs::write(&path, text).map_err(|error| failed("write", &path, &error))?;
+        fs::write(&path, text).map_err(|error| failed("write", (&path, dir), &error))?;
     }
     let pictures = match count {
         0 => String::new(),
@@ -60,6 +62,13 @@ pub(super) fn read(path: &Path, dir: &Path) -> Result<Results, CliError> {
             .because(&error)
             .help("make it anew with --out, by this version of swarm")
     })
+}
+
+fn failed(what: &str, (path, dir): (&Path, &Path), error: &io::Error) -> CliError {
+    let what = format!("cannot {what} {}: {}", shown(path, dir), error.kind());
+    CliError::new(Exit::Disk, what)
+        .because(error)
+        .help(advice(error.kind()))
 }
 
 fn cause(kind: ErrorKind) -> String {
@@ -98,6 +107,7 @@ mod tests {
     fn a_directory_is_made_and_what_is_written_can_be_read() {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("a/b");
+        prepare(&out, dir.path()).unwrap();
         let said = write(&results(), &out, dir.path()).unwrap();
         assert_eq!(said, "wrote a/b/report.html, summary.md, results.json");
         assert!(out.join("summary.md").exists());
@@ -111,7 +121,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("taken");
         fs::write(&out, "").unwrap();
-        let error = write(&results(), &out, dir.path()).unwrap_err();
+        let error = prepare(&out, dir.path()).unwrap_err();
         assert_eq!(error.exit, Exit::Disk);
         assert!(
             error.what.starts_with("cannot create taken: "),

@@ -31,7 +31,7 @@ pub(super) use mapping::{mapping_event, mapping_trouble, mapping_words};
 pub(super) use results::results_lines;
 pub(super) use seeding::{Fleet, Seeding, copies_sent};
 pub(super) use simulating::{Simulating, millions};
-pub(super) use waiting::{WAIT_SHOWN_AFTER, still_looking, tracker_fault, waiting};
+pub(super) use waiting::{WAIT_SHOWN_AFTER, still_looking, tracker_fault, waiting, why};
 
 /// Columns of a bar: shorter says nothing, longer says no more.
 const BAR_COLUMNS: std::ops::RangeInclusive<usize> = 8..=40;

@@ -37,6 +37,9 @@ pub(super) fn run(args: &SimArgs, app: &mut App<'_>) -> Result<Exit, CliError> {
     let earlier = args.compare.as_ref();
     let earlier = earlier.map(|path| report_dir::read(&app.dir.join(path), app.dir));
     let earlier = earlier.transpose()?;
+    if let Some(out) = &args.out {
+        report_dir::prepare(&app.dir.join(out), app.dir)?;
+    }
     let mut results = Results {
         kind: Kind::Sim,
         command: app.command.clone(),

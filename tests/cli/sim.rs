@@ -223,6 +223,25 @@ fn nobody_waits_for_foes() {
 }
 
 #[test]
+fn where_a_report_cannot_be_written_is_said_before_anything_is_simulated() {
+    let world = World::new();
+    world.write("taken", b"");
+    let ran = world.run(&["sim", "--peers", "4", "--size", "2M", "--out", "taken"]);
+    assert_eq!(ran.exit, Exit::Disk, "{ran:?}");
+    assert!(
+        ran.err.starts_with("error: cannot create taken: "),
+        "{}",
+        ran.err
+    );
+    let ran = world.run(&["bench", "--peers", "2", "--size", "2M", "--out", "taken"]);
+    assert!(
+        ran.err.starts_with("error: cannot create taken: "),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
 fn a_report_is_written_and_a_later_run_can_be_held_against_it() {
     let world = World::new();
     let sim = |more: &[&str]| {

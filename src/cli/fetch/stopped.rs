@@ -2,6 +2,7 @@
 
 use super::FetchArgs;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::screen::why;
 use crate::cli::transfer::Transfer;
 use crate::cli::units::percent;
 use crate::metainfo::escape::escape;
@@ -22,12 +23,15 @@ pub(super) fn again(args: &FetchArgs, store: &Store) -> &'static str {
 pub(super) fn stalled((args, again): (&FetchArgs, &str), transfer: &Transfer) -> CliError {
     let progress = transfer.progress();
     let timeout = humantime::format_duration(args.stall_timeout);
+    let why = why(progress, transfer.trackers()).map(|why| format!(" ({why})"));
+    let why = why.unwrap_or_default();
     if transfer.has_met_peer() {
         let percent = percent(progress.done_bytes, progress.wanted_bytes);
-        let what = format!("nothing came for {timeout}: stopped at {percent} %");
+        let what = format!("nothing came for {timeout}{why}: stopped at {percent} %");
         CliError::new(Exit::Incomplete, what).help(again)
     } else {
-        CliError::new(Exit::Network, format!("no peer was found within {timeout}"))
+        let what = format!("no peer was found within {timeout}{why}");
+        CliError::new(Exit::Network, what)
             .help("--peer HOST:PORT of a machine that has it, or -t with a tracker")
     }
 }

@@ -18,10 +18,7 @@ pub(in crate::cli) fn still_looking(
     trackers: &[String],
     (local, mapping): (Option<&LocalStatus>, Option<&MappingStatus>),
 ) -> String {
-    let why = progress
-        .waiting
-        .as_ref()
-        .map_or_else(String::new, |why| reason(why, progress, trackers));
+    let why = why(progress, trackers).unwrap_or_default();
     let local = local.map_or_else(|| "LSD off".into(), local_words);
     let mapping = mapping.map(|mapping| format!("; {}", mapping_words(mapping)));
     let mapping = mapping.unwrap_or_default();
@@ -44,12 +41,13 @@ pub(super) fn local_words(local: &LocalStatus) -> String {
 
 /// Why nothing moves, once that has lasted.
 pub(in crate::cli) fn waiting(progress: &Progress, trackers: &[String]) -> Option<String> {
-    let lasts = progress.idle >= WAIT_SHOWN_AFTER;
-    progress
-        .waiting
-        .as_ref()
-        .filter(|_| lasts)
-        .map(|why| reason(why, progress, trackers))
+    why(progress, trackers).filter(|_| progress.idle >= WAIT_SHOWN_AFTER)
+}
+
+/// Why nothing moves.
+pub(in crate::cli) fn why(progress: &Progress, trackers: &[String]) -> Option<String> {
+    let waiting = progress.waiting.as_ref();
+    waiting.map(|why| reason(why, progress, trackers))
 }
 
 pub(super) fn reason(why: &WaitReason, progress: &Progress, trackers: &[String]) -> String {
