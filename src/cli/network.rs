@@ -53,7 +53,7 @@ pub(super) fn session_config(
         known: hints.known.clone(),
         torrent,
         memory: usize::try_from(network.memory).unwrap_or(usize::MAX),
-        disk_threads: app.threads.saturating_sub(1).max(1),
+        disk_threads: app.threads,
         local_discovery: network.lpd(),
         rng_seed: u64::from_le_bytes(random()?),
         trackers: Some(network.tracker.clone()).filter(|tiers| !tiers.is_empty()),

@@ -57,6 +57,9 @@ pub(super) struct Files {
     kept: BTreeSet<usize>,
     /// One per file, then one for the side file.
     states: Vec<Mutex<State>>,
+    /// As many, each held by whoever writes content: the kernel lets one write to a file at a time,
+    /// and has the others spin.
+    turns: Vec<Mutex<()>>,
     handles: Mutex<Handles>,
 }
 
@@ -65,6 +68,7 @@ impl Files {
     pub(super) fn new(spans: Spans, lengths: Vec<u64>, location: Location) -> Self {
         Self {
             states: (0..=lengths.len()).map(|_| Mutex::default()).collect(),
+            turns: (0..=lengths.len()).map(|_| Mutex::default()).collect(),
             spans,
             lengths,
             location: RwLock::new(location),
@@ -343,6 +347,8 @@ impl Files {
             return self.compare(file, offset, data);
         }
         let handle = self.handle(file, Purpose::Write)?;
+        let turn = &self.turns[file];
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.begin_write(file, &handle)?;
         let written = handle.write_all_at(data, offset);
         self.end_write(file, &handle)?;
