@@ -84,7 +84,7 @@ fn two_runs_of_one_seed_give_the_same_trace() {
 #[test]
 fn the_trace_of_a_small_swarm_is_known() {
     let outcome = Simulation::new(swarm(5, 4 * MIB, 42)).run(&mut |_| {});
-    insta::assert_snapshot!(format!("{:016x}", outcome.trace_hash), @"fa2a7c86aa7357df");
+    insta::assert_snapshot!(format!("{:016x}", outcome.trace_hash), @"c99badbee52d8ad3");
 }
 
 #[test]
@@ -373,6 +373,28 @@ fn those_who_leave_when_complete_leave_nobody_behind() {
     let outcome = all_who_stay_finish(scenario);
     let gone = outcome.hosts.iter().filter(|host| host.left.is_some());
     assert!(gone.count() >= 8, "they leave at once");
+}
+
+#[test]
+fn what_early_leavers_take_with_them_the_seed_gives_again_at_once() {
+    // Half of the seeds took 10 % longer, or 40, when what the seed had suggested of a piece was
+    // forgotten, or its answer to a cancel taken for a refusal.
+    for seed in 1..7 {
+        let rate = 10_000_000;
+        let mut hosts = vec![Host::seed(rate)];
+        hosts.resize(16, Host::leech(rate));
+        for host in &mut hosts[1..] {
+            host.leaves = Departure::Completed {
+                after: Duration::ZERO,
+            };
+        }
+        let mut scenario = scenario(hosts, 256 * MIB, seed);
+        scenario.layout = Layout::new(256 * MIB, 256 * 1024).expect("valid");
+        scenario.checked = false;
+        let bound = (256 * MIB) as f64 / rate as f64;
+        let last = seconds(&Simulation::new(scenario).run(&mut |_| {}));
+        assert!(last < bound / 0.95, "seed {seed}: {last} s for {bound} s");
+    }
 }
 
 #[test]

@@ -137,6 +137,8 @@ impl Torrent {
             return;
         };
         peer.peer_choking = true;
+        // Meanwhile it gives that to others.
+        peer.suggests.clear();
         if peer.allowed_fast.is_empty() {
             self.peers.must_not_ask(key);
         }
@@ -181,6 +183,7 @@ impl Torrent {
         }
         peer.spoke = now;
         peer.excuse(&blocks);
+        peer.note_cancelled(&blocks);
         for &block in &blocks {
             self.partial.release(block, key);
         }
@@ -260,6 +263,10 @@ impl Torrent {
         let Some(peer) = self.peers.find_mut(key) else {
             return;
         };
+        if peer.answers_cancel(block) {
+            // What it was asked for again meanwhile it still owes.
+            return;
+        }
         if peer.unask(block) {
             peer.allowed_fast.retain(|&allowed| allowed != index);
             let is_refusal = !peer.peer_choking;
@@ -297,6 +304,7 @@ impl Torrent {
         };
         let len = u64::from(block.len());
         let was_asked = peer.unask(block);
+        peer.answers_cancel(block);
         peer.received += len;
         // Only what was asked for earns a slot.
         if was_asked || placed == Placed::Stored {
@@ -368,6 +376,7 @@ impl Torrent {
             if peer.unask(block) {
                 peer.spoke = now;
                 peer.excused = peer.excused.saturating_add(block.len());
+                peer.note_cancelled([&block]);
                 self.actions.push_back(Action::Cancel {
                     peer: rival,
                     blocks: vec![block],

@@ -30,6 +30,9 @@ const WINDOW_SPARE: u64 = 4;
 
 /// How long after its first block a peer's window grows with every block, as TCP's does.
 const SLOW_START: Duration = Duration::from_secs(1);
+/// Cancelled requests of a peer that are remembered: some clients answer none. Chosen: half of the
+/// largest window.
+const CANCELLED_MAX: usize = 1_024;
 
 /// A peer's pieces before it said anything: none, and it may still say so (BEP 3, BEP 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +86,8 @@ pub(super) struct Peer {
     pub(super) snubbing: bool,
     /// What we asked for, oldest first.
     pub(super) asked: VecDeque<Block>,
+    /// What we cancelled and it has not answered (BEP 6), the latest `CANCELLED_MAX`.
+    pub(super) cancelled: VecDeque<Block>,
     /// Its remote address.
     pub(super) addr: SocketAddr,
     /// Where it listens, as far as known.
@@ -194,6 +199,7 @@ impl Peer {
             interesting: 0,
             allowed_fast: Vec::new(),
             asked: VecDeque::new(),
+            cancelled: VecDeque::new(),
             window: 0,
             reqq: u32::MAX,
             owes_since: now,
@@ -327,6 +333,22 @@ impl Peer {
     pub(super) fn serve_credit(&self, config: &TorrentConfig, now: Time) -> u32 {
         let tenth = u32::try_from(self.up.per_second(now) / 10).unwrap_or(u32::MAX);
         tenth.clamp(config.serve_bytes_min, config.serve_bytes_max)
+    }
+
+    /// A reject of one of these says that it was cancelled in time, not that it is refused.
+    pub(super) fn note_cancelled<'a>(&mut self, blocks: impl IntoIterator<Item = &'a Block>) {
+        if !self.reserved.fast() {
+            return;
+        }
+        self.cancelled.extend(blocks);
+        let excess = self.cancelled.len().saturating_sub(CANCELLED_MAX);
+        self.cancelled.drain(..excess);
+    }
+
+    /// Whether this block, or its reject, is the answer to a request that was cancelled.
+    pub(super) fn answers_cancel(&mut self, block: Block) -> bool {
+        let place = self.cancelled.iter().position(|&other| other == block);
+        place.is_some_and(|place| self.cancelled.remove(place).is_some())
     }
 
     /// Takes a block off the list of what it was asked; `false` if it was not on it.

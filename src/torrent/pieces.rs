@@ -113,6 +113,7 @@ impl Torrent {
         };
         if peer.unask(block) {
             peer.excuse(&VecDeque::from([block]));
+            peer.note_cancelled([&block]);
             let (peer, blocks) = (holder, vec![block]);
             self.actions.push_back(Action::Cancel { peer, blocks });
         }

@@ -144,7 +144,8 @@ impl Torrent {
 
     /// Picks up to `want` blocks: of pieces that were opened for this peer; of open pieces that are
     /// as rare as any other; of new pieces, rarest first; then of any open piece. So a seed goes on
-    /// giving out what nobody else has, and others finish what several have.
+    /// giving out what nobody else has, and others finish what several have. Who steers us is asked
+    /// for what it suggested alone.
     fn pick(&mut self, key: PeerKey, want: usize, steered: bool, blocks: &mut Vec<Block>) {
         let Some(peer) = self.peers.find(key) else {
             return;
@@ -184,14 +185,19 @@ impl Torrent {
             self.partial
                 .ask(key, want, |candidate, _| candidate == piece, blocks);
         }
-        let Some(peer) = self.peers.find(key).filter(|_| !steered) else {
+        let Some(peer) = self.peers.find(key) else {
             return;
         };
         let may_ask = |piece: PieceIndex| {
             peer.have.has(piece) && (!peer.peer_choking || peer.allowed_fast.contains(&piece.get()))
         };
-        self.partial
-            .ask(key, want, |piece, _| may_ask(piece), blocks);
+        let is_meant = |piece| !steered || peer.suggests.contains(&piece);
+        self.partial.ask(
+            key,
+            want,
+            |piece, _| may_ask(piece) && is_meant(piece),
+            blocks,
+        );
     }
 
     /// The next piece to open for this peer.

@@ -135,11 +135,13 @@ impl Torrent {
         }
     }
 
-    /// Suggests anew to those who made no use of what was suggested.
+    /// Suggests anew to those who made no use of what was suggested. Once the first copy is out they
+    /// are suggested again what they had begun to ask for, too: they may have lost the rest.
     pub(super) fn suggest_again(&mut self, now: Time) {
-        if self.spread.is_none() {
+        let Some(spread) = &self.spread else {
             return;
-        }
+        };
+        let is_out = spread.is_first_copy_out();
         for key in self.peers.keys() {
             if let Some(peer) = self.peers.find_mut(key)
                 && !peer.am_choking
@@ -148,6 +150,9 @@ impl Torrent {
                     .is_some_and(|since| now.since(since) >= IDLE)
             {
                 peer.suggested.clear();
+                if is_out {
+                    self.take_suggestions_back(key);
+                }
                 self.suggest(key, now);
             }
         }
@@ -241,6 +246,7 @@ impl Torrent {
             }
             None => {}
         }
+        peer.suggested.retain(|&suggested| suggested != piece);
         if !peer.given.remove(&piece) {
             spread.counts.add(piece, &mut self.rng);
         }
@@ -258,10 +264,12 @@ impl Torrent {
         let Some(peer) = self.peers.find_mut(key) else {
             return;
         };
-        if peer.suggests.len() == HEEDED_MAX {
-            peer.suggests.pop_front();
+        if !peer.suggests.contains(&piece) {
+            if peer.suggests.len() == HEEDED_MAX {
+                peer.suggests.pop_front();
+            }
+            peer.suggests.push_back(piece);
         }
-        peer.suggests.push_back(piece);
         peer.steered = Some(now);
         peer.refill = true;
     }
@@ -299,14 +307,13 @@ impl Torrent {
         peer.steered.is_some()
     }
 
-    /// The piece to ask this peer for because it suggested it.
+    /// The piece to ask this peer for because it suggested it. A suggestion holds until the piece is
+    /// here: who is asked for it may leave, and a seed suggests nothing twice.
     pub(super) fn heed(&mut self, key: PeerKey) -> Option<PieceIndex> {
         let peer = self.peers.find_mut(key)?;
-        while let Some(piece) = peer.suggests.pop_front() {
-            if self.availability.pickable().has(piece) && peer.have.has(piece) {
-                return Some(piece);
-            }
-        }
-        None
+        let pickable = self.availability.pickable();
+        peer.suggests.retain(|&piece| !self.have.has(piece));
+        let mut suggests = peer.suggests.iter().copied();
+        suggests.find(|&piece| pickable.has(piece) && peer.have.has(piece))
     }
 }

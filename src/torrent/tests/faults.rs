@@ -328,3 +328,29 @@ fn a_stolen_peer_id_does_not_lock_its_owner_out() {
     let (_, actions) = bench.connect_from(1, "10.9.9.9:1000");
     assert_eq!(disconnects(&actions).len(), 0);
 }
+
+#[test]
+fn a_reject_that_answers_a_cancel_refuses_nothing_that_is_asked_for_again() {
+    let mut bench = Bench::leech_at_the_end(20);
+    let alice = bench.connect_seed(1);
+    let all = bench.asked_of(alice);
+    bench.pass(Duration::from_millis(600));
+    let bob = bench.connect_seed(2);
+    bench.pass(Duration::from_millis(100));
+    let left = bench.asked_of(alice);
+    let moved = all.iter().find(|block| !left.contains(block));
+    let block = *moved.expect("it was cancelled there and asked for here");
+    assert!(bench.asked_of(bob).contains(&block));
+    let reason = CloseReason::ByPeer;
+    bench.event(Event::Closed { peer: bob, reason });
+    assert_eq!(bench.asked_of(alice), all);
+    let reject = Message::Reject(BlockRequest {
+        index: block.piece().get(),
+        begin: block.begin(),
+        length: block.len(),
+    });
+    bench.says(alice, reject.clone());
+    assert_eq!(bench.asked_of(alice), all, "that was for the cancel");
+    bench.says(alice, reject);
+    assert_eq!(bench.asked_of(alice), [], "that was for the request");
+}

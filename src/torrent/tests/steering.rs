@@ -76,6 +76,27 @@ fn what_a_lost_fetcher_was_to_spread_is_given_to_another() {
 }
 
 #[test]
+fn a_suggestion_that_a_fetcher_does_not_need_any_more_makes_room_for_another() {
+    let mut bench = Bench::seed(40);
+    let (peer, given) = fetcher(&mut bench, 1);
+    let more = suggested(&bench.says(peer, Message::Have(given[0])));
+    assert_eq!(more.len(), 1);
+    assert!(!given.contains(&more[0]));
+}
+
+#[test]
+fn what_a_fetcher_has_begun_and_lost_is_suggested_again() {
+    let mut bench = Bench::seed(1);
+    let (first, _) = fetcher(&mut bench, 1);
+    bench.says(first, Message::Have(0));
+    let (second, given) = fetcher(&mut bench, 2);
+    assert_eq!(given, [0]);
+    takes_all(&mut bench, second, 0);
+    let later = bench.pass(Duration::from_secs(1));
+    assert!(suggested(&later).contains(&0));
+}
+
+#[test]
 fn pieces_are_given_again_when_the_uplink_would_idle() {
     let mut bench = Bench::seed(1);
     let (_, given) = fetcher(&mut bench, 1);
@@ -100,6 +121,56 @@ fn a_fetcher_asks_a_seed_that_suggests_for_what_it_suggests() {
     assert_eq!(pieces(&bench), BTreeSet::from([7]));
     bench.says(seed, Message::Suggest(3));
     assert_eq!(pieces(&bench), BTreeSet::from([3, 7]));
+}
+
+/// A seed and another peer, of which we fetch a piece that the seed suggested meanwhile.
+fn suggested_while_another_is_at_it(piece: u32) -> (Bench, PeerKey, PeerKey) {
+    let mut bench = Bench::leech(20);
+    let (other, _) = bench.connect(1);
+    bench.says(other, Message::HaveNone);
+    bench.says(other, Message::Have(piece));
+    bench.says(other, Message::Unchoke);
+    assert_eq!(bench.asked_of(other).len(), PIECE_BLOCKS as usize);
+    let (seed, _) = bench.connect(2);
+    bench.says(seed, Message::HaveAll);
+    bench.says(seed, Message::Suggest(piece));
+    bench.says(seed, Message::Unchoke);
+    assert_eq!(bench.asked_of(seed), []);
+    (bench, seed, other)
+}
+
+#[test]
+fn a_suggested_piece_is_asked_of_the_seed_when_its_other_holder_leaves() {
+    for delivered in [0, 1, 3] {
+        let (mut bench, seed, other) = suggested_while_another_is_at_it(7);
+        for number in 0..delivered {
+            let block = bench.block(7, number);
+            bench.delivers(other, block);
+        }
+        let reason = CloseReason::ByPeer;
+        bench.event(Event::Closed {
+            peer: other,
+            reason,
+        });
+        let rest: Vec<_> = (delivered..PIECE_BLOCKS)
+            .map(|number| bench.block(7, number))
+            .collect();
+        assert_eq!(bench.asked_of(seed), rest);
+    }
+}
+
+#[test]
+fn what_a_seed_suggested_before_it_choked_us_is_not_asked_for_afterwards() {
+    let mut bench = Bench::leech(20);
+    let (seed, _) = bench.connect(1);
+    bench.says(seed, Message::HaveAll);
+    bench.says(seed, Message::Suggest(7));
+    bench.says(seed, Message::Choke);
+    bench.says(seed, Message::Suggest(3));
+    bench.says(seed, Message::Unchoke);
+    let asked = bench.asked_of(seed);
+    assert_eq!(asked.len(), PIECE_BLOCKS as usize);
+    assert!(asked.iter().all(|block| block.piece().get() == 3));
 }
 
 #[test]
