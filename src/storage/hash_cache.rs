@@ -41,8 +41,8 @@ const SUM_LEN: usize = 20;
 const PART_LEN: usize = 16 << 10;
 
 /// The oldest entries beyond so many are dropped. Chosen: 5 MiB, enough for 65 contents of 2,000
-/// pieces, the usual most, or for 2 TiB in pieces of 16 MiB. A run reads such a cache in 21 ms, and
-/// reads and writes it in 30 (docs/performance.md).
+/// pieces, the usual most, or for 2 TiB in pieces of 16 MiB. A run that writes such a
+/// cache anew needs some 15 ms of processor time for it (docs/performance.md).
 const ENTRIES_MAX: usize = 1 << 17;
 
 /// What a piece is made of, hashed.

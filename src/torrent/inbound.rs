@@ -183,7 +183,7 @@ impl Torrent {
         }
         peer.spoke = now;
         peer.excuse(&blocks);
-        peer.note_cancelled(&blocks);
+        peer.note_cancelled(&blocks, now);
         for &block in &blocks {
             self.partial.release(block, key);
         }
@@ -263,7 +263,7 @@ impl Torrent {
         let Some(peer) = self.peers.find_mut(key) else {
             return;
         };
-        if peer.answers_cancel(block) {
+        if peer.answers_cancel(block, now) && !peer.peer_choking {
             // What it was asked for again meanwhile it still owes.
             return;
         }
@@ -304,7 +304,7 @@ impl Torrent {
         };
         let len = u64::from(block.len());
         let was_asked = peer.unask(block);
-        peer.answers_cancel(block);
+        peer.answers_cancel(block, now);
         peer.received += len;
         // Only what was asked for earns a slot.
         if was_asked || placed == Placed::Stored {
@@ -376,7 +376,7 @@ impl Torrent {
             if peer.unask(block) {
                 peer.spoke = now;
                 peer.excused = peer.excused.saturating_add(block.len());
-                peer.note_cancelled([&block]);
+                peer.note_cancelled([&block], now);
                 self.actions.push_back(Action::Cancel {
                     peer: rival,
                     blocks: vec![block],

@@ -30,9 +30,10 @@ const WINDOW_SPARE: u64 = 4;
 
 /// How long after its first block a peer's window grows with every block, as TCP's does.
 const SLOW_START: Duration = Duration::from_secs(1);
-/// Cancelled requests of a peer that are remembered: some clients answer none. Chosen: half of the
-/// largest window.
-const CANCELLED_MAX: usize = 1_024;
+/// Cancelled requests of a peer that are remembered: as many as may be under way.
+const CANCELLED_MAX: usize = 2_048;
+/// A cancel that was not answered for so long never will be: some clients answer none.
+const CANCEL_ANSWERED: Duration = Duration::from_secs(5);
 
 /// A peer's pieces before it said anything: none, and it may still say so (BEP 3, BEP 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +87,8 @@ pub(super) struct Peer {
     pub(super) snubbing: bool,
     /// What we asked for, oldest first.
     pub(super) asked: VecDeque<Block>,
-    /// What we cancelled and it has not answered (BEP 6), the latest `CANCELLED_MAX`.
-    pub(super) cancelled: VecDeque<Block>,
+    /// What we cancelled and it has not answered (BEP 6), and when; the latest `CANCELLED_MAX`.
+    pub(super) cancelled: VecDeque<(Block, Time)>,
     /// Its remote address.
     pub(super) addr: SocketAddr,
     /// Where it listens, as far as known.
@@ -130,6 +131,8 @@ pub(super) struct Peer {
     pub(super) asks_for: Option<PieceIndex>,
     /// Pieces that it picked in a row against our suggestions.
     pub(super) strays: u32,
+    /// When what we suggested to it was taken back last.
+    pub(super) taken_back: Option<Time>,
     /// Pieces that it suggested to us.
     pub(super) suggests: VecDeque<PieceIndex>,
     /// Since when it waits to be served, or when it last had a turn.
@@ -213,6 +216,7 @@ impl Peer {
             given: BTreeSet::new(),
             steered: None,
             strays: 0,
+            taken_back: None,
             suggests: VecDeque::new(),
             waits_since: now,
             serving: 0,
@@ -336,18 +340,32 @@ impl Peer {
     }
 
     /// A reject of one of these says that it was cancelled in time, not that it is refused.
-    pub(super) fn note_cancelled<'a>(&mut self, blocks: impl IntoIterator<Item = &'a Block>) {
+    pub(super) fn note_cancelled<'a>(
+        &mut self,
+        blocks: impl IntoIterator<Item = &'a Block>,
+        now: Time,
+    ) {
         if !self.reserved.fast() {
             return;
         }
-        self.cancelled.extend(blocks);
+        self.forget_cancelled(now);
+        self.cancelled
+            .extend(blocks.into_iter().map(|&block| (block, now)));
         let excess = self.cancelled.len().saturating_sub(CANCELLED_MAX);
         self.cancelled.drain(..excess);
     }
 
+    fn forget_cancelled(&mut self, now: Time) {
+        let is_old = |&(_, at): &(Block, Time)| now.since(at) >= CANCEL_ANSWERED;
+        while self.cancelled.front().is_some_and(is_old) {
+            self.cancelled.pop_front();
+        }
+    }
+
     /// Whether this block, or its reject, is the answer to a request that was cancelled.
-    pub(super) fn answers_cancel(&mut self, block: Block) -> bool {
-        let place = self.cancelled.iter().position(|&other| other == block);
+    pub(super) fn answers_cancel(&mut self, block: Block, now: Time) -> bool {
+        self.forget_cancelled(now);
+        let place = self.cancelled.iter().position(|&(other, _)| other == block);
         place.is_some_and(|place| self.cancelled.remove(place).is_some())
     }
 

@@ -40,7 +40,7 @@ impl Torrent {
             if let Some(asked) = self.partial.close(piece) {
                 self.actions.push_back(Action::Forget { piece });
                 for (block, holder) in asked {
-                    self.unneeded(holder, block);
+                    self.unneeded(holder, block, now);
                 }
             }
             if !self.partial.is_open(piece) {
@@ -107,13 +107,13 @@ impl Torrent {
     }
 
     /// A block that is on its way to nobody's use.
-    fn unneeded(&mut self, holder: PeerKey, block: Block) {
+    fn unneeded(&mut self, holder: PeerKey, block: Block, now: Time) {
         let Some(peer) = self.peers.find_mut(holder) else {
             return;
         };
         if peer.unask(block) {
             peer.excuse(&VecDeque::from([block]));
-            peer.note_cancelled([&block]);
+            peer.note_cancelled([&block], now);
             let (peer, blocks) = (holder, vec![block]);
             self.actions.push_back(Action::Cancel { peer, blocks });
         }

@@ -150,7 +150,9 @@ impl Torrent {
                     .is_some_and(|since| now.since(since) >= IDLE)
             {
                 peer.suggested.clear();
-                if is_out {
+                let is_due = |at| now.since(at) >= STEERING;
+                if is_out && peer.taken_back.is_none_or(is_due) {
+                    peer.taken_back = Some(now);
                     self.take_suggestions_back(key);
                 }
                 self.suggest(key, now);
@@ -199,6 +201,8 @@ impl Torrent {
             return;
         };
         peer.suggested.clear();
+        peer.asks_for = None;
+        peer.strays = 0;
         for piece in std::mem::take(&mut peer.given) {
             spread.counts.remove(piece, &mut self.rng);
         }
@@ -269,8 +273,8 @@ impl Torrent {
                 peer.suggests.pop_front();
             }
             peer.suggests.push_back(piece);
+            peer.steered = Some(now);
         }
-        peer.steered = Some(now);
         peer.refill = true;
     }
 

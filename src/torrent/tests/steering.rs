@@ -160,6 +160,22 @@ fn a_suggested_piece_is_asked_of_the_seed_when_its_other_holder_leaves() {
 }
 
 #[test]
+fn a_suggestion_that_is_repeated_does_not_keep_us_waiting_for_a_silent_holder() {
+    let mut bench = Bench::leech_at_the_end(20);
+    let silent = bench.connect_seed(1);
+    assert_eq!(bench.asked_of(silent).len(), PIECE_BLOCKS as usize);
+    let (seed, _) = bench.connect(2);
+    bench.says(seed, Message::HaveAll);
+    bench.says(seed, Message::Suggest(19));
+    bench.says(seed, Message::Unchoke);
+    for _ in 0..10 {
+        bench.pass(Duration::from_millis(200));
+        bench.says(seed, Message::Suggest(19));
+    }
+    assert!(!bench.asked_of(seed).is_empty());
+}
+
+#[test]
 fn what_a_seed_suggested_before_it_choked_us_is_not_asked_for_afterwards() {
     let mut bench = Bench::leech(20);
     let (seed, _) = bench.connect(1);
