@@ -182,7 +182,6 @@ impl Torrent {
             return;
         }
         peer.spoke = now;
-        peer.excuse(&blocks);
         peer.note_cancelled(&blocks, now);
         for &block in &blocks {
             self.partial.release(block, key);
@@ -375,7 +374,6 @@ impl Torrent {
             };
             if peer.unask(block) {
                 peer.spoke = now;
-                peer.excused = peer.excused.saturating_add(block.len());
                 peer.note_cancelled([&block], now);
                 self.actions.push_back(Action::Cancel {
                     peer: rival,

@@ -302,8 +302,8 @@ impl Peer {
     }
 
     /// Remembers that these blocks may come though nobody waits for them any more.
-    pub(super) fn excuse(&mut self, blocks: &VecDeque<Block>) {
-        let bytes = blocks.iter().map(|block| block.len()).sum::<u32>();
+    pub(super) fn excuse<'a>(&mut self, blocks: impl IntoIterator<Item = &'a Block>) {
+        let bytes = blocks.into_iter().map(|block| block.len()).sum::<u32>();
         self.excused = self.excused.saturating_add(bytes);
     }
 
@@ -339,12 +339,14 @@ impl Peer {
         tenth.clamp(config.serve_bytes_min, config.serve_bytes_max)
     }
 
-    /// A reject of one of these says that it was cancelled in time, not that it is refused.
+    /// These blocks may come all the same; and a reject of one says that it was cancelled in time, not
+    /// that it is refused.
     pub(super) fn note_cancelled<'a>(
         &mut self,
-        blocks: impl IntoIterator<Item = &'a Block>,
+        blocks: impl IntoIterator<Item = &'a Block> + Clone,
         now: Time,
     ) {
+        self.excuse(blocks.clone());
         if !self.reserved.fast() {
             return;
         }

@@ -1,7 +1,5 @@
 //! Pieces become ours, turn out corrupt, get lost, are found again.
 
-use std::collections::VecDeque;
-
 use rand::RngExt;
 
 use super::Torrent;
@@ -112,7 +110,6 @@ impl Torrent {
             return;
         };
         if peer.unask(block) {
-            peer.excuse(&VecDeque::from([block]));
             peer.note_cancelled([&block], now);
             let (peer, blocks) = (holder, vec![block]);
             self.actions.push_back(Action::Cancel { peer, blocks });

@@ -35,7 +35,8 @@ const KEPT_MAX: u32 = 3;
 const ROUNDS_KEPT: u64 = 4;
 /// ... and after this many seconds.
 const KEPT_SECONDS: u64 = 2;
-/// A peer that suggested nothing for this long, and of which nothing is asked, no longer steers us.
+/// A peer that suggested nothing for this long, and of which nothing is asked, no longer steers us; so
+/// as often at most what a fetcher was given is taken back from it.
 const STEERING: Duration = Duration::from_millis(1_500);
 
 /// How far each piece is spread: holders, and those to whom it was given and who have not announced
@@ -312,7 +313,7 @@ impl Torrent {
     }
 
     /// The piece to ask this peer for because it suggested it. A suggestion holds until the piece is
-    /// here: who is asked for it may leave, and a seed suggests nothing twice.
+    /// here: who is asked for it may leave, and a seed suggests it again late, if at all.
     pub(super) fn heed(&mut self, key: PeerKey) -> Option<PieceIndex> {
         let peer = self.peers.find_mut(key)?;
         let pickable = self.availability.pickable();

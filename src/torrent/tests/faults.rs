@@ -354,3 +354,35 @@ fn a_reject_that_answers_a_cancel_refuses_nothing_that_is_asked_for_again() {
     bench.says(alice, reject);
     assert_eq!(bench.asked_of(alice), [], "that was for the request");
 }
+
+#[test]
+fn a_reject_of_who_chokes_us_frees_the_block_whatever_was_cancelled() {
+    let mut bench = Bench::leech_at_the_end(20);
+    let alice = bench.connect_seed(1);
+    let block = bench.asked_of(alice)[0];
+    let now = bench.now;
+    let peer = bench.torrent.peers.find_mut(alice).expect("connected");
+    peer.note_cancelled([&block], now);
+    bench.says(alice, Message::Choke);
+    let reject = Message::Reject(BlockRequest {
+        index: block.piece().get(),
+        begin: block.begin(),
+        length: block.len(),
+    });
+    bench.says(alice, reject);
+    assert!(!bench.asked_of(alice).contains(&block));
+}
+
+#[test]
+fn a_cancel_that_nobody_answers_is_forgotten() {
+    let mut bench = Bench::leech(2);
+    let alice = bench.connect_seed(1);
+    let (block, now) = (bench.block(0, 0), bench.now);
+    let peer = bench.torrent.peers.find_mut(alice).expect("connected");
+    let answered_after = |peer: &mut crate::torrent::peer::Peer, time| {
+        peer.note_cancelled([&block], now);
+        peer.answers_cancel(block, now + time)
+    };
+    assert!(answered_after(peer, Duration::from_secs(4)));
+    assert!(!answered_after(peer, Duration::from_secs(6)));
+}
